@@ -1,0 +1,35 @@
+//! The rules by which regions converge, as pure values and functions.
+//!
+//! This crate decides: what a change is, whether it is taken, applied or waits, what a row's image
+//! is, what history may be dropped, which function version a region stamps its changes with. It
+//! never reads a clock, draws a random number, opens a file or a socket, iterates in hash order or
+//! computes with floats: time and what is on disk come in as values, what must be written, synced
+//! and sent goes out as values (`Commit`), so that whole regions can be played by a simulator.
+//!
+//! What the caller owes, in this order, for each `Commit` it is handed:
+//!
+//! 1. Write all of it to the store in one atomic batch.
+//! 2. Before any outbox record of it is produced or any client is told that its write is taken:
+//!    sync the store.
+//! 3. Before its heartbeat is produced: sync the store, after the batch that carries it.
+//! 4. If the batch cannot be written, drop the `Partition` and restore it from the store: what is
+//!    in memory has run ahead of the disk.
+
+mod change;
+mod digest;
+mod hlc;
+mod id;
+mod image;
+mod merge;
+mod vector;
+
+pub use change::{Change, ChangeRecord, Heartbeat, Malformed, Operation, Stamp};
+pub use digest::TableDigest;
+pub use hlc::{Clock, ClockExhausted, Hlc, InvalidHlc};
+pub use id::{
+    ChangeId, FunctionVersion, InvalidId, PartitionCount, RegionId, RowKey, RowPk, TableName,
+    partition_of,
+};
+pub use image::{IMAGE_BYTES_MAX, Image, NotCanonical};
+pub use merge::{GuestFault, HostFault, MergeFunctions, MergeInput, MergeSide, Merged};
+pub use vector::VersionVector;
