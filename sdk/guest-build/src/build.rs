@@ -1,0 +1,123 @@
+//! From a package's folder to a component on disk.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process;
+
+use sha2::{Digest, Sha256};
+use wit_component::ComponentEncoder;
+
+use crate::cargo;
+use crate::error::BuildError;
+use crate::manifest::{self, Manifest};
+use crate::package::Package;
+
+/// A component on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BuiltGuest {
+    /// The component's file: `components/<package>.wasm` in the target folder.
+    pub path: PathBuf,
+    /// The function's version: SHA-256 of the file's bytes in hexadecimal, as `sha256sum` shows it.
+    pub version_hex: String,
+    /// The file's length in bytes.
+    pub size: u64,
+}
+
+/// Builds the package in `manifest_dir` into a component under `target_dir`, which is made if absent.
+///
+/// Quick if nothing changed: cargo then only looks at the sources' times, and the component's file is
+/// left as it is. The build takes the package's Cargo.lock as it stands (`--locked`).
+///
+/// # Errors
+/// A package that is not one of a function, a missing wasm32 target, a build that fails: see
+/// [`BuildError`].
+pub fn build(manifest_dir: &Path, target_dir: &Path) -> Result<BuiltGuest, BuildError> {
+    let manifest_dir =
+        &manifest_dir.canonicalize().map_err(BuildError::file("find", manifest_dir))?;
+    fs::create_dir_all(target_dir).map_err(BuildError::file("make folder", target_dir))?;
+    let target_dir = &target_dir.canonicalize().map_err(BuildError::file("find", target_dir))?;
+    let package = Package::read(manifest_dir)?;
+
+    // Held until the component is written: cargo's own lock ends with cargo, and the module must not
+    // change while it is read.
+    let _lock = lock(target_dir)?;
+    let module = cargo::build_module(&package, manifest_dir, target_dir)?;
+    let module = fs::read(&module).map_err(BuildError::file("read module", module))?;
+    let component = wrap(&package, &module)?;
+
+    let folder = target_dir.join("components");
+    fs::create_dir_all(&folder).map_err(BuildError::file("make folder", &folder))?;
+    let path = folder.join(format!("{}.wasm", package.name));
+    write_if_changed(&path, &component)?;
+    Ok(BuiltGuest {
+        path,
+        version_hex: hex::encode(Sha256::digest(&component)),
+        size: component.len() as u64,
+    })
+}
+
+/// Builds `guest-examples/<name>` of this repository into [`guests_target_dir`].
+///
+/// # Errors
+/// As [`build`]; a name that is no folder there.
+pub fn example(name: &str) -> Result<BuiltGuest, BuildError> {
+    build(&examples_dir().join(name), &guests_target_dir())
+}
+
+/// This repository's folder of examples, as it was when this crate was compiled.
+pub fn examples_dir() -> PathBuf {
+    repository().join("guest-examples")
+}
+
+/// Where this repository's functions are built: `guests` in the target folder of its workspace, or in
+/// `CARGO_TARGET_DIR` where that is set.
+pub fn guests_target_dir() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty());
+    // A relative CARGO_TARGET_DIR is taken from the workspace, where cargo is usually called.
+    repository().join(target.map_or("target".into(), PathBuf::from)).join("guests")
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Waits for its turn among all builds into this folder.
+fn lock(target_dir: &Path) -> Result<File, BuildError> {
+    let path = target_dir.join("syncline-guest-build.lock");
+    let file = File::create(&path).map_err(BuildError::file("open", &path))?;
+    file.lock().map_err(BuildError::file("lock", &path))?;
+    Ok(file)
+}
+
+/// The component of a module, with its manifest.
+fn wrap(package: &Package, module: &[u8]) -> Result<Vec<u8>, BuildError> {
+    let mut component = ComponentEncoder::default()
+        .validate(true)
+        .module(module)
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|error| BuildError::Component {
+            package: package.name.clone(),
+            reason: format!("{error:#}"),
+        })?;
+    let manifest = Manifest::new(&package.name, &package.version, package.settings);
+    let manifest = serde_json::to_vec(&manifest)
+        .map_err(|source| BuildError::Metadata { package: package.name.clone(), source })?;
+    manifest::append_section(&mut component, manifest::SECTION, &manifest);
+    Ok(component)
+}
+
+/// Puts the whole file in place at once, so that a reader never sees half of it. A file that holds
+/// these bytes already keeps its time, or everything that depends on it would be built again.
+fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+    if fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    let draft = path.with_extension(format!("{}.tmp", process::id()));
+    let mut file = File::create(&draft).map_err(BuildError::file("create", &draft))?;
+    file.write_all(bytes).map_err(BuildError::file("write", &draft))?;
+    drop(file);
+    fs::rename(&draft, path).map_err(BuildError::file("put in place", path))
+}

@@ -1,0 +1,120 @@
+//! From the annotated function to the function, a check of its types, and the component's entry.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Error, FnArg, GenericParam, ItemFn, ReturnType, Signature, Type};
+
+const SHAPE: &str =
+    "a merge function has the form `fn merge(c: Conflict<T>) -> Result<Option<T>, MergeError>`";
+
+pub(crate) fn merge_function(
+    attribute: TokenStream,
+    item: TokenStream,
+) -> syn::Result<TokenStream> {
+    if !attribute.is_empty() {
+        return Err(Error::new_spanned(attribute, "`#[merge_function]` takes no arguments"));
+    }
+    let function: ItemFn = syn::parse2(item)?;
+    check_form(&function.sig)?;
+    let types = type_check(&function.sig)?;
+    let name = &function.sig.ident;
+    Ok(quote! {
+        #function
+
+        #types
+
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            use ::syncline_sdk::component;
+
+            struct Component;
+
+            impl component::bindings::Guest for Component {
+                fn merge(
+                    mut conflict: component::bindings::syncline::merge::types::Conflict,
+                ) -> ::core::result::Result<
+                    ::core::option::Option<::std::vec::Vec<u8>>,
+                    ::std::string::String,
+                > {
+                    let view = component::view(&mut conflict);
+                    component::answer(::syncline_sdk::resolve(#name, view))
+                }
+            }
+
+            component::bindings::export!(Component with_types_in component::bindings);
+        };
+    })
+}
+
+/// What can be told without knowing types.
+fn check_form(signature: &Signature) -> syn::Result<()> {
+    let refuse = |tokens: &dyn ToTokens, what: &str| {
+        Err(Error::new_spanned(tokens.to_token_stream(), format!("{what}; {SHAPE}")))
+    };
+    if let Some(token) = &signature.asyncness {
+        return refuse(token, "a merge function can't be async: it has nothing to wait for");
+    }
+    if let Some(token) = &signature.unsafety {
+        return refuse(token, "a merge function can't be unsafe: the runtime makes no promises");
+    }
+    if let Some(token) = &signature.abi {
+        return refuse(token, "a merge function has no ABI of its own");
+    }
+    let typed = |param: &&GenericParam| !matches!(param, GenericParam::Lifetime(_));
+    if let Some(param) = signature.generics.params.iter().find(typed) {
+        return refuse(param, "a merge function can't be generic, except over lifetimes");
+    }
+    if signature.inputs.len() != 1 {
+        return match signature.inputs.iter().nth(1) {
+            Some(second) => refuse(second, "a merge function takes one argument"),
+            None => refuse(&signature.ident, "a merge function takes one argument"),
+        };
+    }
+    Ok(())
+}
+
+/// A function that is never called and compiles only if the types fit; errors point at the types.
+fn type_check(signature: &Signature) -> syn::Result<TokenStream> {
+    let argument = match signature.inputs.first() {
+        Some(FnArg::Typed(argument)) => &*argument.ty,
+        other => {
+            let message = format!("a merge function can't be a method; {SHAPE}");
+            return Err(Error::new_spanned(other, message));
+        }
+    };
+    let ReturnType::Type(_, answer) = &signature.output else {
+        let message = format!("a merge function answers with a result; {SHAPE}");
+        return Err(Error::new(signature.ident.span(), message));
+    };
+    refuse_reference(argument)?;
+    let name = &signature.ident;
+    let call = quote_spanned! {argument.span()=> ::syncline_sdk::resolve(#name, conflict) };
+    let bytes = quote_spanned! {answer.span()=>
+        ::core::result::Result<
+            ::core::option::Option<::std::vec::Vec<u8>>,
+            ::syncline_sdk::MergeError,
+        >
+    };
+    Ok(quote! {
+        const _: () = {
+            #[allow(dead_code)]
+            fn has_the_types_of_a_merge_function(
+                conflict: ::syncline_sdk::Conflict<&[u8]>,
+            ) -> #bytes {
+                #call
+            }
+        };
+    })
+}
+
+/// The likeliest slip, which the compiler would explain by trait bounds.
+fn refuse_reference(argument: &Type) -> syn::Result<()> {
+    match argument {
+        Type::Reference(_) => {
+            let message = format!("a merge function takes its conflict by value; {SHAPE}");
+            Err(Error::new_spanned(argument, message))
+        }
+        _ => Ok(()),
+    }
+}
