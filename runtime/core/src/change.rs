@@ -110,6 +110,8 @@ pub enum Malformed {
     Operation,
     #[error("{entries} regions in one vector, the limit is {VECTOR_ENTRIES_MAX}")]
     VectorTooLarge { entries: usize },
+    #[error("the part of a component does not fit its whole")]
+    Chunk,
 }
 
 impl ChangeRecord {

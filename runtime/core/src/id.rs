@@ -25,6 +25,9 @@ pub enum InvalidId {
     /// Not a function's version.
     #[error("a version is sha256: and 64 hexadecimal digits, not {0:?}")]
     Version(String),
+    /// Not a conflict's id.
+    #[error("a conflict's id is 32 hexadecimal digits, not {0:?}")]
+    Conflict(String),
     /// Not a number of partitions.
     #[error("the number of partitions is 1 to 1,024, not {0}")]
     Partitions(u32),

@@ -4,26 +4,39 @@
 //! is, what history may be dropped, which function version a region stamps its changes with. It
 //! never reads a clock, draws a random number, opens a file or a socket, iterates in hash order or
 //! computes with floats: time and what is on disk come in as values, what must be written, synced
-//! and sent goes out as values (`Commit`), so that whole regions can be played by a simulator.
+//! and sent goes out as values ([`Commit`]), so that whole regions can be played by a simulator.
 //!
-//! What the caller owes, in this order, for each `Commit` it is handed:
+//! What the caller owes, in this order, for each [`Commit`] it is handed:
 //!
 //! 1. Write all of it to the store in one atomic batch.
 //! 2. Before any outbox record of it is produced or any client is told that its write is taken:
 //!    sync the store.
 //! 3. Before its heartbeat is produced: sync the store, after the batch that carries it.
-//! 4. If the batch cannot be written, drop the `Partition` and restore it from the store: what is
+//! 4. If the batch cannot be written, drop the [`Partition`] and restore it from the store: what is
 //!    in memory has run ahead of the disk.
 
+mod chain;
 mod change;
+mod conflict;
+mod control;
 mod digest;
 mod hlc;
 mod id;
 mod image;
 mod merge;
+mod partition;
+mod publish;
+mod rollout;
+mod row;
 mod vector;
 
+pub use chain::{ChangeVerdict, HeartbeatVerdict, Link, LinkCounters};
 pub use change::{Change, ChangeRecord, Heartbeat, Malformed, Operation, Stamp};
+pub use conflict::{ConflictId, ConflictOutcome, ConflictRecord, ConflictSide};
+pub use control::{
+    CHUNK_BYTES_MAX, COMPONENT_BYTES_MAX, CONTROL_PARTITION, ComponentChunk, ControlBody,
+    ControlCommit, ControlPartition, ControlRecord, ControlSnapshot,
+};
 pub use digest::TableDigest;
 pub use hlc::{Clock, ClockExhausted, Hlc, InvalidHlc};
 pub use id::{
@@ -32,4 +45,14 @@ pub use id::{
 };
 pub use image::{IMAGE_BYTES_MAX, Image, NotCanonical};
 pub use merge::{GuestFault, HostFault, MergeFunctions, MergeInput, MergeSide, Merged};
+pub use partition::{
+    Alarm, Batch, Commit, ConflictWrite, HistoryWrite, LoadError, Partition, PartitionMeta,
+    PartitionSetup, PartitionSnapshot, Precondition, Received, RowWrite, Rows, WaitingWrite,
+    WriteRefused, Written,
+};
+pub use publish::{Feed, FeedStep};
+pub use rollout::{
+    CreateRefused, RegionProgress, Rollout, RolloutId, RolloutRecord, RolloutState, Rollouts,
+};
+pub use row::{Absorbed, Fold, FoldStep, Held, Row, RowState, Settled};
 pub use vector::VersionVector;

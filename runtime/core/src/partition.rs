@@ -1,0 +1,204 @@
+//! One partition in one region: takes what others send and what clients write, applies it, and says
+//! what must be written, synced and sent.
+//!
+//! A partition belongs to one thread. Work comes in batches: records, writes, at last perhaps a
+//! heartbeat, and the [`Commit`] that they come to.
+
+mod advance;
+mod batch;
+mod commit;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod waiting;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use batch::{Batch, Precondition, Received, WriteRefused, Written};
+pub use commit::{
+    Alarm, Commit, ConflictWrite, HistoryWrite, LoadError, PartitionMeta, RowWrite, Rows,
+    WaitingWrite,
+};
+
+use crate::chain::Chains;
+use crate::{
+    ChangeId, ChangeRecord, Hlc, Link, MergeFunctions, RegionId, RowKey, TableDigest, TableName,
+    VersionVector,
+};
+use waiting::WaitingChanges;
+
+/// What a partition is told when it starts, and its limits.
+#[derive(Clone, Debug)]
+pub struct PartitionSetup {
+    /// Which partition.
+    pub partition: u32,
+    /// This region.
+    pub region: RegionId,
+    /// All regions, this one included.
+    pub regions: Vec<RegionId>,
+    /// Local writes are refused while this many changes are not confirmed by every region.
+    pub outstanding_max: usize,
+    /// A link with this many waiting changes is not read.
+    pub waiting_per_link_max: usize,
+}
+
+/// What a partition was when it was last committed.
+#[derive(Clone, Debug, Default)]
+pub struct PartitionSnapshot {
+    /// As committed.
+    pub meta: PartitionMeta,
+    /// The HLCs of the changes in the outbox, in order.
+    pub outbox: Vec<Hlc>,
+    /// The waiting changes.
+    pub waiting: Vec<ChangeRecord>,
+    /// For each row with history the first change of each region.
+    pub unsettled: Vec<(RowKey, Vec<ChangeId>)>,
+    /// The digests of this partition's part of the tables.
+    pub digests: Vec<(TableName, TableDigest)>,
+}
+
+/// One partition in one region.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    setup: PartitionSetup,
+    chains: Chains,
+    watermarks: VersionVector,
+    stable: VersionVector,
+    positions: BTreeMap<RegionId, u64>,
+    waiting: WaitingChanges,
+    /// For each row with history the first change of each region.
+    unsettled: BTreeMap<RowKey, Vec<ChangeId>>,
+    /// Rows that stable has reached something of since they were last settled.
+    to_settle: BTreeSet<RowKey>,
+    digests: BTreeMap<TableName, TableDigest>,
+}
+
+impl Partition {
+    /// A partition as it was last committed; of a new one the snapshot is empty.
+    pub fn restore(setup: PartitionSetup, snapshot: PartitionSnapshot) -> Self {
+        let PartitionSnapshot { meta, outbox, waiting, unsettled, digests } = snapshot;
+        let mut chains = Chains::new(setup.region.clone(), &setup.regions, outbox);
+        chains.own_change = meta.own_change;
+        chains.own_heartbeat = meta.own_heartbeat;
+        chains.confirmed = meta.confirmed;
+        for (region, kept) in meta.links {
+            if let Some(link) = chains.links.get_mut(&region) {
+                *link = kept;
+            }
+        }
+        let mut partition = Self {
+            setup,
+            chains,
+            watermarks: meta.watermarks,
+            stable: meta.stable,
+            positions: meta.positions.into_iter().collect(),
+            waiting: WaitingChanges::default(),
+            to_settle: unsettled.iter().map(|(row, _)| row.clone()).collect(),
+            unsettled: unsettled.into_iter().collect(),
+            digests: digests.into_iter().collect(),
+        };
+        for record in waiting {
+            partition.waiting.insert(record, true);
+        }
+        partition
+    }
+
+    /// Starts a batch. `rows` and `functions` are asked as needed; `now_ms`, milliseconds since
+    /// 1970, goes into the conflict log and nowhere else.
+    pub fn batch<'a>(
+        &'a mut self,
+        rows: &'a mut dyn Rows,
+        functions: &'a dyn MergeFunctions,
+        now_ms: u64,
+    ) -> Batch<'a> {
+        Batch::new(self, rows, functions, now_ms)
+    }
+
+    /// Which partition.
+    pub fn number(&self) -> u32 {
+        self.setup.partition
+    }
+
+    /// The highest HLC in the partition, of any region: a clock must start above it.
+    pub fn highest_hlc(&self) -> Hlc {
+        let marks = self.watermarks.iter().map(|(_, hlc)| hlc).max().unwrap_or_default();
+        self.chains.highest().max(marks)
+    }
+
+    /// Where to go on reading a region's log.
+    pub fn position(&self, source: &RegionId) -> Option<u64> {
+        self.positions.get(source).copied()
+    }
+
+    /// False while so much of a region's changes waits that its log is not to be read.
+    pub fn takes_from(&self, region: &RegionId) -> bool {
+        self.waiting.count_of(region) < self.setup.waiting_per_link_max
+    }
+
+    /// For each region up to where all its changes are applied here.
+    pub fn watermarks(&self) -> &VersionVector {
+        &self.watermarks
+    }
+
+    /// For each region up to where all its changes are applied everywhere.
+    pub fn stable(&self) -> &VersionVector {
+        &self.stable
+    }
+
+    /// For each region the last change taken of it.
+    pub fn taken(&self) -> VersionVector {
+        self.chains.taken()
+    }
+
+    /// What is known of each other region's chain, and how many of its changes wait.
+    pub fn links(&self) -> impl Iterator<Item = (&RegionId, &Link, usize)> {
+        self.chains.links.iter().map(|(region, link)| (region, link, self.waiting.count_of(region)))
+    }
+
+    /// How many changes wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How many changes of one row wait.
+    pub fn waiting_of_row(&self, row: &RowKey) -> usize {
+        self.waiting.of_row(row).count()
+    }
+
+    /// Changes of this region that some region has not confirmed.
+    pub fn outstanding(&self) -> usize {
+        self.chains.outstanding()
+    }
+
+    /// Every region has taken this region's changes up to here.
+    pub fn confirmed(&self) -> Hlc {
+        self.chains.confirmed
+    }
+
+    /// True while changes wait only because no function could be asked: worth a retry.
+    pub fn has_stalled(&self) -> bool {
+        !self.waiting.stalled.is_empty()
+    }
+
+    /// How many rows keep history.
+    pub fn rows_with_history(&self) -> usize {
+        self.unsettled.len()
+    }
+
+    /// The digests of this partition's part of the tables.
+    pub fn digests(&self) -> &BTreeMap<TableName, TableDigest> {
+        &self.digests
+    }
+
+    fn meta(&self) -> PartitionMeta {
+        PartitionMeta {
+            own_change: self.chains.own_change,
+            own_heartbeat: self.chains.own_heartbeat,
+            confirmed: self.chains.confirmed,
+            watermarks: self.watermarks.clone(),
+            stable: self.stable.clone(),
+            links: self.chains.links.iter().map(|(r, link)| (r.clone(), *link)).collect(),
+            positions: self.positions.iter().map(|(r, at)| (r.clone(), *at)).collect(),
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! A batch: records and writes in, one commit out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use thiserror::Error;
+
+use super::commit::{Alarm, Commit, ConflictWrite, HistoryWrite, LoadError, RowWrite, Rows};
+use super::{Partition, WaitingWrite};
+use crate::chain::HeartbeatVerdict;
+use crate::{
+    Absorbed, Change, ChangeId, ChangeRecord, ChangeVerdict, Heartbeat, Hlc, Image, MergeFunctions,
+    Operation, RegionId, Row, RowKey, Stamp, TableName,
+};
+
+/// What a client asks to be true of a row before it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Precondition {
+    /// Nothing.
+    #[default]
+    None,
+    /// The row is there, with one of these tags.
+    Tags(Vec<[u8; 16]>),
+    /// The row is there.
+    Exists,
+    /// The row is not there.
+    Absent,
+}
+
+/// A write that was taken; to be acknowledged once it is synced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its HLC.
+    pub hlc: Hlc,
+    /// The row's tag after it.
+    pub tag: [u8; 16],
+    /// What it did.
+    pub operation: Operation,
+}
+
+/// A write that was refused; it left no trace.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum WriteRefused {
+    /// What the client asked for is not true.
+    #[error("the row is not as the request's precondition asks")]
+    Precondition {
+        /// The row's tag now; none where there is no row.
+        current: Option<[u8; 16]>,
+    },
+    /// A delete of a row that is not there.
+    #[error("there is no such row")]
+    NotFound,
+    /// Too much is not confirmed by every region.
+    #[error("{outstanding} changes are not confirmed by every region")]
+    OutboxFull {
+        /// How many.
+        outstanding: usize,
+        /// The regions that lag.
+        behind: Vec<RegionId>,
+    },
+    /// The HLC offered is not above all that the partition has seen.
+    #[error("the clock is behind what this region has seen")]
+    ClockBehind,
+}
+
+/// What became of a record that was shown to the partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// The next of its chain: it is applied or waits when the batch is finished.
+    Taken,
+    /// A heartbeat that moves watermarks.
+    Heartbeat,
+    /// No effect: known already, or older than what is known.
+    Known,
+    /// One before it is missing; it will be sent again.
+    Gap,
+    /// The link must stop; the record is not passed.
+    Fork,
+    /// It does not come from another region of this partition.
+    Foreign,
+}
+
+/// What a batch did to a row so far.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    /// The image before the batch.
+    pub(super) image_before: Option<Image>,
+    pub(super) absorbed: Vec<ChangeId>,
+    pub(super) dropped: Vec<ChangeId>,
+    pub(super) forget: bool,
+}
+
+/// Records and writes that are committed together.
+pub struct Batch<'a> {
+    pub(super) partition: &'a mut Partition,
+    pub(super) rows: &'a mut dyn Rows,
+    pub(super) functions: &'a dyn MergeFunctions,
+    pub(super) now_ms: u64,
+    pub(super) commit: Commit,
+    pub(super) touched: BTreeMap<RowKey, Touched>,
+    /// Rows that something new may make progress in.
+    pub(super) queue: BTreeSet<RowKey>,
+    /// Rows with changes that have come to wait.
+    pub(super) waits: BTreeSet<RowKey>,
+    pub(super) changed_tables: BTreeSet<TableName>,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(
+        partition: &'a mut Partition,
+        rows: &'a mut dyn Rows,
+        functions: &'a dyn MergeFunctions,
+        now_ms: u64,
+    ) -> Self {
+        Self {
+            partition,
+            rows,
+            functions,
+            now_ms,
+            commit: Commit::default(),
+            touched: BTreeMap::new(),
+            queue: BTreeSet::new(),
+            waits: BTreeSet::new(),
+            changed_tables: BTreeSet::new(),
+        }
+    }
+
+    /// Shows the partition another region's change.
+    pub fn receive(&mut self, record: ChangeRecord) -> Received {
+        let id = &record.change.id;
+        let Some(link) = self.partition.chains.links.get_mut(&id.region) else {
+            return Received::Foreign;
+        };
+        let verdict = link.judge_change(id.hlc, record.prev);
+        let counters = &mut link.counters;
+        match verdict {
+            ChangeVerdict::Taken => {
+                counters.consumed += 1;
+                link.taken = id.hlc;
+                self.queue.insert(record.row.clone());
+                self.waits.insert(record.row.clone());
+                self.partition.waiting.insert(record, false);
+                Received::Taken
+            }
+            ChangeVerdict::Duplicate => {
+                counters.consumed += 1;
+                counters.duplicate += 1;
+                Received::Known
+            }
+            ChangeVerdict::Gap => {
+                counters.consumed += 1;
+                counters.gap += 1;
+                Received::Gap
+            }
+            ChangeVerdict::Fork => {
+                let alarm = Alarm::Fork { region: id.region.clone(), hlc: id.hlc };
+                self.commit.alarms.push(alarm);
+                Received::Fork
+            }
+        }
+    }
+
+    /// Shows the partition another region's heartbeat.
+    pub fn hear(&mut self, beat: &Heartbeat) -> Received {
+        if !self.partition.chains.links.contains_key(&beat.region) {
+            return Received::Foreign;
+        }
+        let (verdict, resend) = self.partition.chains.hear(beat);
+        if let Some(from) = resend {
+            let earlier = self.commit.resend_after.get_or_insert(from);
+            *earlier = from.min(*earlier);
+        }
+        match verdict {
+            HeartbeatVerdict::Taken => Received::Heartbeat,
+            HeartbeatVerdict::Old => Received::Known,
+            HeartbeatVerdict::Gap => Received::Gap,
+            HeartbeatVerdict::Fork => {
+                let alarm = Alarm::Fork { region: beat.region.clone(), hlc: beat.hlc };
+                self.commit.alarms.push(alarm);
+                Received::Fork
+            }
+        }
+    }
+
+    /// Notes a record of a region's log that could not be read. It moves nothing: if it stood for a
+    /// change, the next one shows a gap.
+    pub fn quarantined(&mut self, source: &RegionId) {
+        if let Some(link) = self.partition.chains.links.get_mut(source) {
+            link.counters.consumed += 1;
+            link.counters.quarantined += 1;
+        }
+    }
+
+    /// Notes up to where a region's log is read.
+    pub fn read_to(&mut self, source: &RegionId, position: u64) {
+        self.partition.positions.insert(source.clone(), position);
+    }
+
+    /// Asks once more about the rows whose changes wait only because no function could be asked.
+    pub fn retry_stalled(&mut self) {
+        self.queue.extend(self.partition.waiting.stalled.keys().cloned());
+    }
+
+    /// Writes a row: `image` replaces whatever it is, none deletes it. `hlc` must be fresh from the
+    /// clock of this node.
+    pub fn write(
+        &mut self,
+        hlc: Hlc,
+        key: &RowKey,
+        precondition: &Precondition,
+        image: Option<Image>,
+        stamp: Stamp,
+    ) -> Result<Result<Written, WriteRefused>, LoadError> {
+        let partition = &mut *self.partition;
+        let row = self.rows.row(key)?;
+        if let Err(refused) = check_precondition(row, precondition, image.is_none()) {
+            return Ok(Err(refused));
+        }
+        let outstanding = partition.chains.outstanding();
+        if outstanding >= partition.setup.outstanding_max {
+            let behind = partition.chains.behind();
+            return Ok(Err(WriteRefused::OutboxFull { outstanding, behind }));
+        }
+        let id = ChangeId { hlc, region: partition.chains.me().clone() };
+        // A row that is not there may be one that was deleted and forgotten.
+        let seen = &row.state().vv;
+        let context = if seen.is_empty() { partition.stable.clone() } else { seen.clone() };
+        let before = row.image().cloned();
+        let ahead = context.iter().any(|(_, seen)| seen >= hlc);
+        if ahead || hlc <= partition.chains.own_change.max(partition.chains.own_heartbeat) {
+            return Ok(Err(WriteRefused::ClockBehind));
+        }
+        let operation = Operation::of(before.as_ref(), image.as_ref());
+        let change = Change { id, context, operation, before, after: image, stamp };
+        let touched = self.touched.entry(key.clone()).or_insert_with(|| Touched {
+            image_before: row.image().cloned(),
+            ..Touched::default()
+        });
+        match row.absorb(&change, &partition.watermarks) {
+            Absorbed::Yes { .. } => {}
+            Absorbed::Duplicate | Absorbed::Early => return Ok(Err(WriteRefused::ClockBehind)),
+        }
+        row.take_newest();
+        touched.absorbed.push(change.id.clone());
+        let tag = row.state().tag();
+        let prev = partition.chains.append(hlc);
+        partition.watermarks.raise(&change.id.region, hlc);
+        self.commit.outbox.push(ChangeRecord { row: key.clone(), change, prev });
+        Ok(Ok(Written { hlc, tag, operation }))
+    }
+
+    /// Applies what can be applied and ends the batch. With an HLC, fresh from the clock, it ends in
+    /// a heartbeat, and history is settled as far as the others' heartbeats allow.
+    pub fn finish(mut self, heartbeat: Option<Hlc>) -> Result<Commit, LoadError> {
+        self.drain()?;
+        if let Some(hlc) = heartbeat {
+            self.beat(hlc)?;
+        }
+        self.commit.confirmed = self.partition.chains.confirm();
+        for (key, touched) in std::mem::take(&mut self.touched) {
+            self.write_row(key, touched)?;
+        }
+        let waits = std::mem::take(&mut self.waits);
+        let unwritten = self.partition.waiting.unwritten(&waits);
+        self.commit.waiting.extend(unwritten.into_iter().map(WaitingWrite::Put));
+        for table in std::mem::take(&mut self.changed_tables) {
+            let digest = self.partition.digests.get(&table).copied().unwrap_or_default();
+            self.commit.digests.push((table, digest));
+        }
+        self.commit.partition = self.partition.setup.partition;
+        self.commit.meta = self.partition.meta();
+        Ok(self.commit)
+    }
+
+    fn write_row(&mut self, key: RowKey, touched: Touched) -> Result<(), LoadError> {
+        let row = self.rows.row(&key)?;
+        if row.image() != touched.image_before.as_ref() {
+            let digest = self.partition.digests.entry(key.table.clone()).or_default();
+            digest.replace(&key, touched.image_before.as_ref(), row.image());
+            self.changed_tables.insert(key.table.clone());
+        }
+        for id in &touched.absorbed {
+            if let Some(held) = row.held(id) {
+                self.commit.history.push((key.clone(), HistoryWrite::Put(held.clone())));
+            }
+        }
+        for id in touched.dropped {
+            self.commit.history.push((key.clone(), HistoryWrite::Drop(id)));
+        }
+        let unsettled = row.unsettled();
+        if unsettled.is_empty() {
+            self.partition.unsettled.remove(&key);
+        } else {
+            self.partition.unsettled.insert(key.clone(), unsettled);
+        }
+        let write = if touched.forget {
+            *row = Row::default();
+            RowWrite::Forget
+        } else {
+            RowWrite::Put(row.state().clone())
+        };
+        self.commit.rows.push((key, write));
+        Ok(())
+    }
+
+    /// The row waits no longer in a conflict that no function could be asked about.
+    pub(super) fn waits_no_longer(&mut self, key: &RowKey) {
+        if self.partition.waiting.stalled.remove(key).is_some() {
+            self.commit.conflicts.push(ConflictWrite::WaitsNoLonger(key.clone()));
+        }
+    }
+}
+
+fn check_precondition(
+    row: &Row,
+    precondition: &Precondition,
+    deletes: bool,
+) -> Result<(), WriteRefused> {
+    let current = row.image().map(|_| row.state().tag());
+    let holds = match precondition {
+        Precondition::None => true,
+        Precondition::Tags(tags) => current.is_some_and(|tag| tags.contains(&tag)),
+        Precondition::Exists => current.is_some(),
+        Precondition::Absent => current.is_none(),
+    };
+    if !holds {
+        return Err(WriteRefused::Precondition { current });
+    }
+    if deletes && current.is_none() { Err(WriteRefused::NotFound) } else { Ok(()) }
+}

@@ -1,0 +1,147 @@
+//! What a batch leaves to be done, as values.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::{
+    ChangeId, ChangeRecord, ConflictRecord, Heartbeat, Held, Hlc, HostFault, Link, RegionId, Row,
+    RowKey, RowState, TableDigest, TableName, VersionVector,
+};
+
+/// Gives a partition its rows: from a cache, else from the store as of the last commit.
+pub trait Rows {
+    /// The row; an empty one where nothing is kept of it. What is changed in it stays changed until
+    /// the partition is restored.
+    fn row(&mut self, key: &RowKey) -> Result<&mut Row, LoadError>;
+}
+
+/// The store could not give what it holds. The partition must be restored before it goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("read row {row}: {reason}")]
+pub struct LoadError {
+    /// The row.
+    pub row: RowKey,
+    /// Why, in the store's words.
+    pub reason: String,
+}
+
+/// A row's state to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowWrite {
+    /// Write it.
+    Put(RowState),
+    /// Nothing is kept of the row any more.
+    Forget,
+}
+
+/// A change of a row's history to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HistoryWrite {
+    /// Keep it.
+    Put(Arc<Held>),
+    /// It fell below the floor.
+    Drop(ChangeId),
+}
+
+/// A waiting change to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitingWrite {
+    /// It waits.
+    Put(ChangeRecord),
+    /// It waits no longer.
+    Drop(RowKey, ChangeId),
+}
+
+/// A note in the conflict log to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConflictWrite {
+    /// It is resolved.
+    Resolved(ConflictRecord),
+    /// The row waits in this conflict; the note replaces an earlier one of the row.
+    Waits(ConflictRecord),
+    /// The row waits no longer.
+    WaitsNoLonger(RowKey),
+}
+
+/// What a partition keeps besides rows, history, waiting changes, outbox and conflicts.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PartitionMeta {
+    /// This region's last change here.
+    pub own_change: Hlc,
+    /// This region's last heartbeat here.
+    pub own_heartbeat: Hlc,
+    /// Every region has taken this region's changes up to here.
+    pub confirmed: Hlc,
+    /// For each region up to where all its changes are applied here.
+    pub watermarks: VersionVector,
+    /// For each region up to where all its changes are applied everywhere. Never goes back.
+    pub stable: VersionVector,
+    /// The others' chains.
+    pub links: Vec<(RegionId, Link)>,
+    /// For each region whose log is read, where to go on reading.
+    pub positions: Vec<(RegionId, u64)>,
+}
+
+/// Something that people should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// A region contradicts what it said before; its link has stopped.
+    Fork {
+        /// The region.
+        region: RegionId,
+        /// The record.
+        hlc: Hlc,
+    },
+    /// A merge function could not be asked; the row's newest changes wait.
+    MergeWaits {
+        /// The row.
+        row: RowKey,
+        /// Why.
+        fault: HostFault,
+    },
+    /// A change's author held the same changes as this region, but another image.
+    Divergence {
+        /// The row.
+        row: RowKey,
+        /// The change.
+        change: ChangeId,
+    },
+}
+
+/// All that a batch changed. The crate's documentation says what must be durable before what.
+#[must_use]
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// The partition.
+    pub partition: u32,
+    /// Rows, each once.
+    pub rows: Vec<(RowKey, RowWrite)>,
+    /// History, by row.
+    pub history: Vec<(RowKey, HistoryWrite)>,
+    /// Waiting changes.
+    pub waiting: Vec<WaitingWrite>,
+    /// This region's new changes, to be kept in the outbox and produced once synced.
+    pub outbox: Vec<ChangeRecord>,
+    /// The outbox may forget this region's changes up to here.
+    pub confirmed: Option<Hlc>,
+    /// The conflict log.
+    pub conflicts: Vec<ConflictWrite>,
+    /// Digests of the tables whose rows in this partition changed.
+    pub digests: Vec<(TableName, TableDigest)>,
+    /// All else that is kept.
+    pub meta: PartitionMeta,
+    /// To be produced once synced, after the changes up to its `prev`.
+    pub heartbeat: Option<Heartbeat>,
+    /// What is in the outbox above this is to be produced again.
+    pub resend_after: Option<Hlc>,
+    /// What people should know.
+    pub alarms: Vec<Alarm>,
+}
+
+impl Commit {
+    /// True if a sync must come before anything is produced or acknowledged.
+    pub fn needs_sync(&self) -> bool {
+        !self.outbox.is_empty() || self.heartbeat.is_some()
+    }
+}

@@ -1,0 +1,101 @@
+//! Changes that are taken but not applied: what they build on is not here, or no function answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{Change, ChangeId, ChangeRecord, Hlc, HostFault, RegionId, RowKey, VersionVector};
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    record: ChangeRecord,
+    on_disk: bool,
+}
+
+/// Found by row, by region, and by what they wait for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct WaitingChanges {
+    by_row: BTreeMap<RowKey, BTreeMap<ChangeId, Waiting>>,
+    by_region: BTreeMap<RegionId, BTreeSet<Hlc>>,
+    /// Rows with a change that misses (region, HLC). An entry may outlive its change.
+    missing: BTreeMap<RegionId, BTreeMap<Hlc, BTreeSet<RowKey>>>,
+    /// Rows with changes that have all they build on, but that no function could be asked about.
+    pub(super) stalled: BTreeMap<RowKey, HostFault>,
+}
+
+impl WaitingChanges {
+    pub(super) fn insert(&mut self, record: ChangeRecord, on_disk: bool) {
+        let id = record.change.id.clone();
+        self.by_region.entry(id.region.clone()).or_default().insert(id.hlc);
+        let row = self.by_row.entry(record.row.clone()).or_default();
+        row.insert(id, Waiting { record, on_disk });
+    }
+
+    /// Takes a change out; answers true if it stands on disk.
+    pub(super) fn remove(&mut self, row: &RowKey, id: &ChangeId) -> bool {
+        if let Some(hlcs) = self.by_region.get_mut(&id.region) {
+            hlcs.remove(&id.hlc);
+        }
+        let Some(changes) = self.by_row.get_mut(row) else { return false };
+        let on_disk = changes.remove(id).is_some_and(|waiting| waiting.on_disk);
+        if changes.is_empty() {
+            self.by_row.remove(row);
+        }
+        on_disk
+    }
+
+    /// A row's waiting changes, oldest first.
+    pub(super) fn of_row(&self, row: &RowKey) -> impl Iterator<Item = &Change> {
+        let changes = self.by_row.get(row).into_iter().flat_map(BTreeMap::values);
+        changes.map(|waiting| &waiting.record.change)
+    }
+
+    /// The first waiting change of a region.
+    pub(super) fn first_of(&self, region: &RegionId) -> Option<Hlc> {
+        self.by_region.get(region)?.first().copied()
+    }
+
+    pub(super) fn count_of(&self, region: &RegionId) -> usize {
+        self.by_region.get(region).map_or(0, BTreeSet::len)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_region.values().map(BTreeSet::len).sum()
+    }
+
+    /// Notes what the row's early changes miss.
+    pub(super) fn note_missing(&mut self, row: &RowKey, seen: &VersionVector) {
+        let Some(changes) = self.by_row.get(row) else { return };
+        for waiting in changes.values() {
+            if let Some((region, hlc)) = seen.first_missing(&waiting.record.change.context) {
+                let region = self.missing.entry(region.clone()).or_default();
+                region.entry(hlc).or_default().insert(row.clone());
+            }
+        }
+    }
+
+    /// The rows that wait for something of this region up to this HLC.
+    pub(super) fn released_by(&mut self, region: &RegionId, upto: Hlc) -> BTreeSet<RowKey> {
+        let Some(missing) = self.missing.get_mut(region) else { return BTreeSet::new() };
+        let mut released = BTreeSet::new();
+        while let Some(entry) = missing.first_entry() {
+            if *entry.key() > upto {
+                break;
+            }
+            released.append(&mut entry.remove());
+        }
+        released
+    }
+
+    /// The changes that must be written to disk, as they wait beyond this batch.
+    pub(super) fn unwritten(&mut self, rows: &BTreeSet<RowKey>) -> Vec<ChangeRecord> {
+        let mut unwritten = Vec::new();
+        for row in rows {
+            for waiting in self.by_row.get_mut(row).into_iter().flat_map(BTreeMap::values_mut) {
+                if !waiting.on_disk {
+                    waiting.on_disk = true;
+                    unwritten.push(waiting.record.clone());
+                }
+            }
+        }
+        unwritten
+    }
+}
