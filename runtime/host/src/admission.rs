@@ -1,0 +1,159 @@
+//! What an uploaded component must be, checked in one order, the cheapest first, before anything is
+//! compiled. Every region admits the same components, as nothing here depends on the engine.
+
+mod counts;
+mod world;
+
+use thiserror::Error;
+use wasmparser::{Encoding, Parser, Payload, Validator};
+
+use crate::manifest::{InvalidManifest, MANIFEST_SECTION, Manifest};
+use crate::profile::{COMPONENT_BYTES_MAX, FEATURES};
+
+/// Why a component is not taken. Its text says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "each variant's message says what it is")]
+pub enum Refused {
+    #[error(
+        "the component has {bytes} bytes, the limit is {COMPONENT_BYTES_MAX}: \
+         build it for release and strip it"
+    )]
+    TooLarge { bytes: usize },
+    #[error("this is no WebAssembly: upload the .wasm file that the build wrote")]
+    NotWasm,
+    #[error(
+        "this is a core module, not a component: \
+         build it with the SDK's build command, or wrap it with `wasm-tools component new`"
+    )]
+    CoreModule,
+    #[error("the component is damaged or cut short, at byte {at}: {what}; upload it again")]
+    Malformed { at: usize, what: String },
+    #[error("the component has {count} {what}, the limit is {max}: make it smaller")]
+    TooMany { what: &'static str, count: u64, max: u64 },
+    #[error(
+        "the component {what}, which is not allowed in a merge function: \
+         put all code into one core module"
+    )]
+    Structure { what: &'static str },
+    #[error(
+        "the component is not valid, at byte {at}: {what}; \
+         if that names a feature, build for plain WebAssembly 2.0"
+    )]
+    Invalid { at: usize, what: String },
+    #[error(
+        "the component imports `{name}`, and a merge function is given nothing but its arguments: \
+         build it for wasm32-unknown-unknown and leave out what needs that import"
+    )]
+    Import { name: String },
+    #[error(
+        "the component is built for `{name}`, and this release of Syncline knows 1.0.0: \
+         upgrade the region first, or build with an older SDK"
+    )]
+    NewerWorld { name: String },
+    #[error(
+        "the component exports no function `merge`: \
+         it must be built for the world `merge-function` of syncline:merge@1.0.0"
+    )]
+    NoMerge,
+    #[error(
+        "the component's `merge` is not that of syncline:merge@1.0.0 ({what}): \
+         build it against that version's WIT"
+    )]
+    WrongType { what: String },
+    #[error("the component's section {MANIFEST_SECTION} can't be followed: {0}")]
+    Manifest(#[from] InvalidManifest),
+    #[error(
+        "the component's memory starts with {bytes} bytes, which is over its limit of \
+         {limit_bytes}: lower its initial memory"
+    )]
+    MemoryTooLarge { bytes: u64, limit_bytes: u64 },
+    #[error("the component can't be compiled: {what}; build it with another compiler's release")]
+    Compile { what: String },
+}
+
+impl Refused {
+    /// A stable word for the API.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "component-too-large",
+            Self::NotWasm => "not-wasm",
+            Self::CoreModule => "core-module",
+            Self::Malformed { .. } => "malformed-component",
+            Self::TooMany { .. } => "component-too-complex",
+            Self::Structure { .. } => "component-structure",
+            Self::Invalid { .. } => "invalid-component",
+            Self::Import { .. } => "import-not-allowed",
+            Self::NewerWorld { .. } => "newer-world",
+            Self::NoMerge => "no-merge-export",
+            Self::WrongType { .. } => "wrong-merge-type",
+            Self::Manifest(_) => "invalid-manifest",
+            Self::MemoryTooLarge { .. } => "memory-too-large",
+            Self::Compile { .. } => "compile-failed",
+        }
+    }
+}
+
+/// All that is checked of a component's bytes.
+pub(crate) fn check(component: &[u8]) -> Result<Manifest, Refused> {
+    check_size(component)?;
+    check_is_component(component)?;
+    let counts = counts::check_counts(component)?;
+    let types = check_valid(component)?;
+    world::check_imports(component, &types)?;
+    world::check_export(&types)?;
+    let manifest = check_manifest(component)?;
+    check_memory(counts.memory_bytes, &manifest)?;
+    Ok(manifest)
+}
+
+fn check_size(component: &[u8]) -> Result<(), Refused> {
+    match component.len() {
+        bytes if bytes > COMPONENT_BYTES_MAX => Err(Refused::TooLarge { bytes }),
+        _ => Ok(()),
+    }
+}
+
+fn check_is_component(component: &[u8]) -> Result<(), Refused> {
+    if !component.starts_with(b"\0asm") {
+        return Err(Refused::NotWasm);
+    }
+    match Parser::new(0).parse_all(component).next() {
+        Some(Ok(Payload::Version { encoding: Encoding::Component, .. })) => Ok(()),
+        Some(Ok(Payload::Version { encoding: Encoding::Module, .. })) => Err(Refused::CoreModule),
+        Some(Err(error)) => Err(malformed(error)),
+        _ => Err(Refused::NotWasm),
+    }
+}
+
+fn check_valid(component: &[u8]) -> Result<wasmparser::types::Types, Refused> {
+    Validator::new_with_features(FEATURES)
+        .validate_all(component)
+        .map_err(|error| Refused::Invalid { at: error.offset(), what: error.message().to_owned() })
+}
+
+/// At the component's own level, where the build command puts it; not inside of its modules.
+fn check_manifest(component: &[u8]) -> Result<Manifest, Refused> {
+    let mut sections = Vec::new();
+    let mut depth = 0;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.map_err(malformed)? {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            Payload::CustomSection(section) if depth == 1 && section.name() == MANIFEST_SECTION => {
+                sections.push(section.data());
+            }
+            _ => {}
+        }
+    }
+    Ok(Manifest::read(&sections)?)
+}
+
+fn check_memory(bytes: u64, manifest: &Manifest) -> Result<(), Refused> {
+    let limit_bytes = manifest.limits.memory_bytes;
+    if bytes > limit_bytes { Err(Refused::MemoryTooLarge { bytes, limit_bytes }) } else { Ok(()) }
+}
+
+fn malformed(error: wasmparser::Error) -> Refused {
+    Refused::Malformed { at: error.offset(), what: error.message().to_owned() }
+}

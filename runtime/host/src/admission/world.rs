@@ -1,0 +1,72 @@
+//! Whether a component is of the world of wit/merge.wit.
+
+use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType};
+use wasmparser::types::Types;
+use wasmparser::{Parser, Payload};
+
+use super::{Refused, malformed};
+use crate::abi::{MERGE, TYPES};
+use crate::fault::shown;
+
+const NAME_BYTES_MAX: usize = 256;
+
+/// Nothing may be imported but the world's own types, which are no code.
+pub(super) fn check_imports(component: &[u8], types: &Types) -> Result<(), Refused> {
+    let mut depth = 0;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.map_err(malformed)? {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            Payload::ComponentImportSection(imports) if depth == 1 => {
+                for import in imports {
+                    check_import(import.map_err(malformed)?.name.name, types)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_import(name: &str, types: &Types) -> Result<(), Refused> {
+    let shown_name = || shown(name, NAME_BYTES_MAX);
+    if is_newer(name) {
+        return Err(Refused::NewerWorld { name: shown_name() });
+    }
+    let harmless = match types.component_item_for_import(name).map(|item| item.ty) {
+        Some(ComponentEntityType::Type { referenced, .. }) => is_value_type(referenced),
+        Some(ComponentEntityType::Instance(id)) if name == TYPES => {
+            types[id].exports.values().all(|item| {
+                matches!(item.ty, ComponentEntityType::Type { referenced, .. }
+                    if is_value_type(referenced))
+            })
+        }
+        _ => false,
+    };
+    if harmless { Ok(()) } else { Err(Refused::Import { name: shown_name() }) }
+}
+
+/// A resource is a type too, but one that somebody must provide.
+fn is_value_type(id: ComponentAnyTypeId) -> bool {
+    matches!(id, ComponentAnyTypeId::Defined(_))
+}
+
+/// Whether the name is one of our package, in a version after the one that we know.
+fn is_newer(name: &str) -> bool {
+    let Some((package, version)) = name.split_once('@') else { return false };
+    let Some((_, known)) = TYPES.split_once('@') else { return false };
+    package.starts_with("syncline:merge/") && parts(version) > parts(known)
+}
+
+fn parts(version: &str) -> Vec<u64> {
+    let numbers = version.split(['-', '+']).next().unwrap_or_default();
+    numbers.split('.').map(|number| number.parse().unwrap_or(0)).collect()
+}
+
+/// That its type is right shows when it is linked; here only what is quick to say.
+pub(super) fn check_export(types: &Types) -> Result<(), Refused> {
+    match types.component_item_for_export(MERGE).map(|item| item.ty) {
+        Some(ComponentEntityType::Func(_)) => Ok(()),
+        _ => Err(Refused::NoMerge),
+    }
+}
