@@ -10,6 +10,9 @@ use crate::{Heartbeat, Hlc, RegionId, VersionVector};
 /// After how many heartbeats of a peer, without progress in what it has taken, it is fed again.
 const STANDSTILL_HEARTBEATS: u8 = 3;
 
+/// After how many heartbeats of its own a region takes a peer for silent, if it heard nothing.
+const SILENT_HEARTBEATS: u8 = 3;
+
 /// What became of the records that were read of one region's partition. Each change that was
 /// consumed is counted in exactly one of the others, or waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -102,6 +105,11 @@ pub(crate) struct Heard {
     pub(crate) taken: VersionVector,
     /// Heartbeats since `taken` of this region's own changes last moved.
     standing: u8,
+    /// Heartbeats of this region since the peer was last heard.
+    silent: u8,
+    /// Older heartbeats of the peer do not count as standing still: they were made while the peer
+    /// could not be heard, or before it was fed again, and say nothing about now.
+    counts_after: Hlc,
 }
 
 /// The chains of one partition, as one region sees them: the others', which it reads, and its own.
@@ -174,16 +182,35 @@ impl Chains {
                 heard.watermarks.join(&beat.watermarks);
             }
         }
+        heard.silent = 0;
         let before = heard.taken.get(&self.me);
         heard.taken.join(&beat.taken);
         let taken = heard.taken.get(&self.me);
         let behind = self.outstanding.back().is_some_and(|last| *last > taken);
-        heard.standing = if behind && taken == before { heard.standing + 1 } else { 0 };
+        if !behind || taken != before {
+            heard.standing = 0;
+        } else if beat.hlc > heard.counts_after {
+            heard.standing += 1;
+        }
         if heard.standing < STANDSTILL_HEARTBEATS {
             return (verdict, None);
         }
         heard.standing = 0;
+        heard.counts_after = self.own_heartbeat;
         (verdict, Some(taken))
+    }
+
+    /// Makes a heartbeat of this region.
+    pub(crate) fn beat(&mut self, hlc: Hlc, watermarks: VersionVector) -> Heartbeat {
+        self.own_heartbeat = hlc;
+        for heard in self.heard.values_mut() {
+            heard.silent = heard.silent.saturating_add(1);
+            if heard.silent >= SILENT_HEARTBEATS {
+                heard.counts_after = hlc;
+            }
+        }
+        let (region, prev, taken) = (self.me.clone(), self.own_change, self.taken());
+        Heartbeat { region, hlc, prev, watermarks, taken }
     }
 
     /// Forgets the outstanding changes that every region has taken. Answers up to where, if that
@@ -270,6 +297,24 @@ mod tests {
             watermarks: VersionVector::new(),
             taken: of_others,
         }
+    }
+
+    #[test]
+    fn heartbeats_from_a_time_of_silence_count_for_nothing() {
+        let mut chains = Chains::new(region("a"), &[region("a"), region("b")], Vec::new());
+        chains.append(hlc(1));
+        for at in [100, 200, 300] {
+            chains.beat(hlc(at), VersionVector::new());
+        }
+        // The link heals; what the peer said in the meantime is read.
+        assert!((250..=300).all(|at| chains.hear(&beat(at, 0, 0)).1.is_none()));
+        let resent: Vec<u64> =
+            (301..320).filter(|at| chains.hear(&beat(*at, 0, 0)).1.is_some()).collect();
+        assert_eq!(resent, vec![303, 306, 309, 312, 315, 318]);
+        // Until it is heard what the peer makes of that, what it said before is not counted again.
+        chains.beat(hlc(1000), VersionVector::new());
+        let again = (320..=1003).filter(|at| chains.hear(&beat(*at, 0, 0)).1.is_some()).count();
+        assert_eq!(again, 1 + 1);
     }
 
     #[test]

@@ -280,17 +280,9 @@ impl ControlPartition {
     /// Ends the batch; with an HLC, fresh from the clock, in a heartbeat.
     pub fn finish(&mut self, heartbeat: Option<Hlc>) -> ControlCommit {
         if let Some(hlc) = heartbeat {
-            self.chains.own_heartbeat = hlc;
-            let taken = self.chains.taken();
-            let mut watermarks = taken.clone();
+            let mut watermarks = self.chains.taken();
             watermarks.raise(self.chains.me(), hlc);
-            self.commit.heartbeat = Some(Heartbeat {
-                region: self.chains.me().clone(),
-                hlc,
-                prev: self.chains.own_change,
-                watermarks,
-                taken,
-            });
+            self.commit.heartbeat = Some(self.chains.beat(hlc, watermarks));
         }
         self.commit.confirmed = self.chains.confirm();
         self.commit.meta = PartitionMeta {

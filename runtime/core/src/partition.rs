@@ -95,10 +95,10 @@ impl Partition {
             waiting: WaitingChanges::default(),
             to_settle: unsettled.iter().map(|(row, _)| row.clone()).collect(),
             unsettled: unsettled.into_iter().collect(),
-            digests: digests.into_iter().collect(),
+            digests: digests.into_iter().filter(|(_, d)| *d != TableDigest::default()).collect(),
         };
         for record in waiting {
-            partition.waiting.insert(record, true);
+            partition.waiting.restore(record);
         }
         partition
     }

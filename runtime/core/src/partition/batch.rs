@@ -9,7 +9,7 @@ use super::{Partition, WaitingWrite};
 use crate::chain::HeartbeatVerdict;
 use crate::{
     Absorbed, Change, ChangeId, ChangeRecord, ChangeVerdict, Heartbeat, Hlc, Image, MergeFunctions,
-    Operation, RegionId, Row, RowKey, Stamp, TableName,
+    Operation, RegionId, Row, RowKey, Stamp, TableDigest, TableName,
 };
 
 /// What a client asks to be true of a row before it is written.
@@ -111,6 +111,7 @@ impl<'a> Batch<'a> {
         functions: &'a dyn MergeFunctions,
         now_ms: u64,
     ) -> Self {
+        let queue = partition.waiting.take_unexamined();
         Self {
             partition,
             rows,
@@ -118,7 +119,7 @@ impl<'a> Batch<'a> {
             now_ms,
             commit: Commit::default(),
             touched: BTreeMap::new(),
-            queue: BTreeSet::new(),
+            queue,
             waits: BTreeSet::new(),
             changed_tables: BTreeSet::new(),
         }
@@ -264,6 +265,10 @@ impl<'a> Batch<'a> {
         self.commit.waiting.extend(unwritten.into_iter().map(WaitingWrite::Put));
         for table in std::mem::take(&mut self.changed_tables) {
             let digest = self.partition.digests.get(&table).copied().unwrap_or_default();
+            // Regions that met the same rows in other steps must not differ in a table of none.
+            if digest == TableDigest::default() {
+                self.partition.digests.remove(&table);
+            }
             self.commit.digests.push((table, digest));
         }
         self.commit.partition = self.partition.setup.partition;
@@ -304,7 +309,7 @@ impl<'a> Batch<'a> {
 
     /// The row waits no longer in a conflict that no function could be asked about.
     pub(super) fn waits_no_longer(&mut self, key: &RowKey) {
-        if self.partition.waiting.stalled.remove(key).is_some() {
+        if self.partition.waiting.clear_stalled(key) {
             self.commit.conflicts.push(ConflictWrite::WaitsNoLonger(key.clone()));
         }
     }

@@ -127,7 +127,7 @@ pub struct Commit {
     pub confirmed: Option<Hlc>,
     /// The conflict log.
     pub conflicts: Vec<ConflictWrite>,
-    /// Digests of the tables whose rows in this partition changed.
+    /// Digests of the tables whose rows in this partition changed; of none, nothing is to be kept.
     pub digests: Vec<(TableName, TableDigest)>,
     /// All else that is kept.
     pub meta: PartitionMeta,

@@ -2,7 +2,7 @@
 
 use super::batch::{Batch, Touched};
 use super::commit::LoadError;
-use crate::{Heartbeat, Hlc};
+use crate::Hlc;
 
 /// So many rows are settled with one heartbeat, so that none takes long.
 const ROWS_SETTLED_MAX: usize = 4096;
@@ -11,15 +11,8 @@ impl Batch<'_> {
     pub(super) fn beat(&mut self, hlc: Hlc) -> Result<(), LoadError> {
         let partition = &mut *self.partition;
         let me = partition.chains.me().clone();
-        partition.chains.own_heartbeat = hlc;
         partition.watermarks.raise(&me, hlc);
-        self.commit.heartbeat = Some(Heartbeat {
-            region: me,
-            hlc,
-            prev: partition.chains.own_change,
-            watermarks: partition.watermarks.clone(),
-            taken: partition.chains.taken(),
-        });
+        self.commit.heartbeat = Some(partition.chains.beat(hlc, partition.watermarks.clone()));
         self.raise_stable();
         self.settle()
     }

@@ -19,6 +19,10 @@ pub(super) struct WaitingChanges {
     missing: BTreeMap<RegionId, BTreeMap<Hlc, BTreeSet<RowKey>>>,
     /// Rows with changes that have all they build on, but that no function could be asked about.
     pub(super) stalled: BTreeMap<RowKey, HostFault>,
+    /// Rows with changes that waited at the start. Why they wait is not kept.
+    restored: BTreeSet<RowKey>,
+    /// Those of them that were not looked at since.
+    unexamined: BTreeSet<RowKey>,
 }
 
 impl WaitingChanges {
@@ -27,6 +31,23 @@ impl WaitingChanges {
         self.by_region.entry(id.region.clone()).or_default().insert(id.hlc);
         let row = self.by_row.entry(record.row.clone()).or_default();
         row.insert(id, Waiting { record, on_disk });
+    }
+
+    /// A change that waited when the partition was last committed.
+    pub(super) fn restore(&mut self, record: ChangeRecord) {
+        self.restored.insert(record.row.clone());
+        self.unexamined.insert(record.row.clone());
+        self.insert(record, true);
+    }
+
+    /// The rows to look at with the first batch after the start.
+    pub(super) fn take_unexamined(&mut self) -> BTreeSet<RowKey> {
+        std::mem::take(&mut self.unexamined)
+    }
+
+    /// The row waits for no function any more; answers true if a note of that may stand on disk.
+    pub(super) fn clear_stalled(&mut self, row: &RowKey) -> bool {
+        self.stalled.remove(row).is_some() | self.restored.remove(row)
     }
 
     /// Takes a change out; answers true if it stands on disk.
