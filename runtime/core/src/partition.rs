@@ -8,8 +8,6 @@ mod advance;
 mod batch;
 mod commit;
 mod settle;
-#[cfg(test)]
-mod tests;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
