@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::mem;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -92,13 +93,12 @@ fn sorted<E: Error>(mut items: Vec<Item<'_>>) -> Result<Vec<Item<'_>>, E> {
         return Ok(items);
     }
     let mut places: Vec<usize> = (0..items.len()).collect();
-    places.sort_by(|a, b| items[*a].id.cmp(&items[*b].id));
+    places.sort_unstable_by_key(|&at| (&*items[at].id, at));
     let repeated = places.windows(2).filter(|two| items[two[0]].id == items[two[1]].id);
     if let Some(at) = repeated.map(|two| two[1]).min() {
         return Err(E::custom(format_args!("items[{at}]: id appears twice")));
     }
-    items.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-    Ok(items)
+    Ok(places.into_iter().map(|at| mem::take(&mut items[at])).collect())
 }
 
 /// A text that is borrowed from the image unless it holds an escape.
@@ -140,9 +140,9 @@ impl<'de> Visitor<'de> for ItemVisitor<'_> {
             }
         }
         let id = id.ok_or_else(|| A::Error::custom("id is not a text"))?;
-        let qty = qty.and_then(quantity).ok_or_else(|| {
-            A::Error::custom("qty is not an integer from 0 to 2^63-1")
-        })?;
+        let qty = qty
+            .and_then(quantity)
+            .ok_or_else(|| A::Error::custom("qty is not an integer from 0 to 2^63-1"))?;
         Ok(Item { id, qty, rest: rest.into_iter().collect() })
     }
 }

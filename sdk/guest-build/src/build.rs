@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use sha2::{Digest, Sha256};
+use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
 use crate::cargo;
@@ -94,19 +95,34 @@ fn lock(target_dir: &Path) -> Result<File, BuildError> {
 
 /// The component of a module, with its manifest.
 fn wrap(package: &Package, module: &[u8]) -> Result<Vec<u8>, BuildError> {
+    let fail = |reason| BuildError::Component { package: package.name.clone(), reason };
     let mut component = ComponentEncoder::default()
         .validate(true)
         .module(module)
         .and_then(|mut encoder| encoder.encode())
-        .map_err(|error| BuildError::Component {
-            package: package.name.clone(),
-            reason: format!("{error:#}"),
-        })?;
+        .map_err(|error| fail(format!("{error:#}")))?;
+    if !exports_merge(&component).map_err(|error| fail(error.to_string()))? {
+        return Err(fail("it has no merge function: mark one with `#[merge_function]`".into()));
+    }
     let manifest = Manifest::new(&package.name, &package.version, package.settings);
     let manifest = serde_json::to_vec(&manifest)
         .map_err(|source| BuildError::Metadata { package: package.name.clone(), source })?;
     manifest::append_section(&mut component, manifest::SECTION, &manifest);
     Ok(component)
+}
+
+/// Any module can be wrapped: one that knows nothing of the world becomes a component without exports.
+fn exports_merge(component: &[u8]) -> wasmparser::Result<bool> {
+    for payload in Parser::new(0).parse_all(component) {
+        if let Payload::ComponentExportSection(exports) = payload? {
+            for export in exports {
+                if export?.name.name == "merge" {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Puts the whole file in place at once, so that a reader never sees half of it. A file that holds

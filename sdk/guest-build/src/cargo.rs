@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::error::BuildError;
 use crate::package::Package;
+use crate::wrapper;
 
 /// What functions are compiled for: no system interface, so nothing to import.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
@@ -79,7 +80,9 @@ pub(crate) fn build_module(
     command.args(["build", "--release", "--locked", "--lib", "--target", TARGET]);
     command.arg("--manifest-path").arg(manifest_dir.join("Cargo.toml"));
     command.arg("--target-dir").arg(target_dir);
+    let (folders, listed) = wrapper::folders(package);
     command.env("CARGO_ENCODED_RUSTFLAGS", flags(package, &toolchain));
+    command.env("RUSTC_WRAPPER", wrapper::program(target_dir)?).env(folders, listed);
     let output = run(&mut command)?;
     if !output.status.success() {
         return Err(BuildError::Cargo { package: package.name.clone(), stderr: stderr(&output) });
@@ -98,7 +101,11 @@ fn flags(package: &Package, toolchain: &Toolchain) -> OsString {
         flag.push(name);
         flag
     });
-    linker.chain(paths).collect::<Vec<_>>().join(OsStr::new("\u{1f}"))
+    linker
+        .chain([wrapper::version_flag()])
+        .chain(paths)
+        .collect::<Vec<_>>()
+        .join(OsStr::new("\u{1f}"))
 }
 
 /// The Rust toolchain that a folder's builds use.
@@ -129,10 +136,15 @@ impl Toolchain {
     }
 }
 
-fn rustc(dir: &Path, arguments: &[&str]) -> Result<String, BuildError> {
+/// `rustc` as cargo would find it in this folder.
+pub(crate) fn rustc_command(dir: &Path) -> Command {
     let mut command = Command::new("rustc");
     shield(&mut command, dir);
-    let output = run(command.args(arguments))?;
+    command
+}
+
+fn rustc(dir: &Path, arguments: &[&str]) -> Result<String, BuildError> {
+    let output = run(rustc_command(dir).args(arguments))?;
     if !output.status.success() {
         let reason = format!("rustc: {}", stderr(&output));
         return Err(BuildError::Package { manifest_dir: dir.into(), reason });

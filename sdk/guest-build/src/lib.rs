@@ -2,8 +2,8 @@
 //!
 //! [`build`] runs plain `cargo build` for wasm32-unknown-unknown, wraps the module into a component
 //! and appends the manifest (see [`manifest`]). A component's version is the checksum of its bytes,
-//! so nothing of the machine may get into them: paths are mapped to fixed ones, and the caller's
-//! build settings (`RUSTFLAGS`, `CARGO_PROFILE_*` and so on) are left out. What does count is the
+//! so nothing of the machine may get into them: paths are mapped to fixed ones, packages that are used
+//! by path go by their name instead of their folder, and the caller's build settings (`RUSTFLAGS`, `CARGO_PROFILE_*` and so on) are left out. What does count is the
 //! source, its lock file, the Rust release and its `[profile.release]`.
 //!
 //! [`example`] builds one of this repository's own functions, for tests and benchmarks.
@@ -15,6 +15,7 @@ mod cargo;
 mod error;
 pub mod manifest;
 mod package;
+mod wrapper;
 
 pub use build::{BuiltGuest, build, example, examples_dir, guests_target_dir};
 pub use error::BuildError;

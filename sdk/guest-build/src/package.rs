@@ -19,6 +19,8 @@ pub(crate) struct Package {
     pub(crate) module: String,
     /// Folders of source and what to call each in panic messages.
     pub(crate) sources: Vec<(PathBuf, String)>,
+    /// Folders of the packages that are used by path, this one among them.
+    pub(crate) local: Vec<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +67,8 @@ impl Package {
         let metadata: Metadata =
             serde_json::from_slice(&output.stdout).map_err(|error| fail(error.to_string()))?;
         let sources = sources(&metadata.packages);
+        let local = metadata.packages.iter().filter(|package| package.source.is_none());
+        let local = local.map(|package| package.dir().to_owned()).collect();
         let here = |package: &CargoPackage| package.dir() == manifest_dir;
         let package = metadata
             .packages
@@ -78,7 +82,8 @@ impl Package {
             .map(|target| target.name.replace('-', "_"))
             .ok_or_else(|| fail("[lib] needs `crate-type = [\"cdylib\"]`".into()))?;
         let settings = settings(&package)?;
-        Ok(Self { name: package.name, version: package.version, settings, module, sources })
+        let CargoPackage { name, version, .. } = package;
+        Ok(Self { name, version, settings, module, sources, local })
     }
 }
 

@@ -10,7 +10,7 @@ use serde::ser::{
 use serde_json::{Error, Result};
 
 use crate::decode::SERDE_JSON_MAGIC;
-use crate::object::Object;
+use crate::object::{Object, repeated, sort_by_name};
 
 /// The text of `row` with those fields of `unknown` that `row` doesn't write itself.
 ///
@@ -66,12 +66,9 @@ impl Pieces {
             self.text.push(b'}');
             return Ok(self.text);
         }
-        if !sorted {
-            self.fields.sort_by(|a, b| a.name.cmp(&b.name));
-            if let Some(pair) = self.fields.windows(2).find(|pair| pair[0].name == pair[1].name) {
-                let name = &pair[0].name;
-                return Err(Error::custom(format_args!("field `{name}` is written twice")));
-            }
+        self.fields = sort_by_name(self.fields, |piece| &piece.name);
+        if let Some(name) = repeated(&self.fields, |piece| &piece.name) {
+            return Err(Error::custom(format_args!("field `{name}` is written twice")));
         }
         self.interleave(unknown)
     }
@@ -249,7 +246,6 @@ impl SerializeMap for MapWriter<'_> {
         let mut map = serde_json::Serializer::new(&mut quoted);
         let mut entries = map.serialize_map(Some(1))?;
         SerializeMap::serialize_key(&mut entries, key)?;
-        drop(entries);
         self.name = Some(serde_json::from_slice(quoted.get(1..).unwrap_or_default())?);
         Ok(())
     }

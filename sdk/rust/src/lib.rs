@@ -21,6 +21,9 @@
 //!
 //! Fields of the row that the type doesn't name survive the merge: [`Row`] says how.
 //!
+//! The function stays callable. [`resolve`] runs it natively over bytes, as the component does, and
+//! the feature `testing` checks it against a file of golden cases.
+//!
 //! The crate does no input or output and keeps nothing between calls. On wasm32 it brings a global
 //! allocator that never gives memory back (feature `bump-allocator`, on by default), as each call has
 //! an instance of its own.
@@ -37,6 +40,8 @@ mod bump;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod component;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use conflict::{Conflict, MergeError, Operation, Side};
 pub use object::{Fields, Object};

@@ -132,12 +132,9 @@ impl<'a> Object<'a> {
     pub(crate) fn from_fields<E: serde::de::Error>(
         fields: impl Iterator<Item = Field<'a>>,
     ) -> Result<Self, E> {
-        let mut fields: Vec<_> = fields.collect();
-        if !fields.is_sorted_by(|(a, _), (b, _)| a < b) {
-            fields.sort_by(|(a, _), (b, _)| a.cmp(b));
-            if let Some([(name, _), _]) = fields.array_windows().find(|[(a, _), (b, _)]| a == b) {
-                return Err(E::custom(format_args!("field `{name}` appears twice")));
-            }
+        let fields = sort_by_name(fields.collect(), |(name, _)| name);
+        if let Some(name) = repeated(&fields, |(name, _)| name) {
+            return Err(E::custom(format_args!("field `{name}` appears twice")));
         }
         Ok(Self { fields })
     }
@@ -177,15 +174,35 @@ fn text<'f>(field: Option<&'f Field<'_>>) -> Option<&'f str> {
 /// Sorts the fields; of two with one name the later stays.
 impl<'a> FromIterator<(Cow<'a, str>, Cow<'a, RawValue>)> for Object<'a> {
     fn from_iter<I: IntoIterator<Item = Field<'a>>>(fields: I) -> Self {
-        let mut fields: Vec<_> = fields.into_iter().collect();
-        if !fields.is_sorted_by(|(a, _), (b, _)| a < b) {
-            fields.sort_by(|(a, _), (b, _)| a.cmp(b));
-            fields.reverse();
-            fields.dedup_by(|(a, _), (b, _)| a == b);
-            fields.reverse();
-        }
+        let mut fields = sort_by_name(fields.into_iter().collect(), |(name, _)| name);
+        fields.reverse();
+        fields.dedup_by(|(a, _), (b, _)| a == b);
+        fields.reverse();
         Self { fields }
     }
+}
+
+/// Sorts by the bytes of a name, stably. Cheap where it is sorted already, as in a canonical image.
+pub(crate) fn sort_by_name<T>(fields: Vec<T>, name: impl Fn(&T) -> &str) -> Vec<T> {
+    if fields.is_sorted_by(|a, b| name(a) <= name(b)) {
+        return fields;
+    }
+    let order = order(&fields.iter().map(name).collect::<Vec<_>>());
+    let mut fields: Vec<_> = fields.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|at| fields[at].take()).collect()
+}
+
+/// Apart from the generic code, since a sort is large and a component would hold one for each type.
+fn order(names: &[&str]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    order.sort_unstable_by_key(|&at| (names[at], at));
+    order
+}
+
+/// The first name that stands twice in a sorted list.
+pub(crate) fn repeated<T>(fields: &[T], name: impl Fn(&T) -> &str) -> Option<&str> {
+    let mut pairs = fields.iter().zip(fields.iter().skip(1));
+    pairs.find(|(a, b)| name(a) == name(b)).map(|(field, _)| name(field))
 }
 
 impl PartialEq for Object<'_> {

@@ -118,3 +118,42 @@ fn refuse_reference(argument: &Type) -> syn::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(attribute: &str, item: &str) -> String {
+        let (attribute, item) = (attribute.parse().unwrap(), item.parse().unwrap());
+        merge_function(attribute, item).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_function_stays_as_it_is_and_may_borrow() {
+        let text = "fn merge<'a>(c: Conflict<Row<'a>>) -> Answer<'a> { body() }";
+        let expanded = merge_function(TokenStream::new(), text.parse().unwrap()).unwrap();
+        // How tokens are spaced is up to the printer.
+        let packed = |text: &str| text.split_whitespace().collect::<String>();
+        assert!(packed(&expanded.to_string()).starts_with(&packed(text)), "{expanded}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_words() {
+        for (item, reason) in [
+            ("struct Merge;", "expected `fn`"),
+            ("async fn m(c: Conflict<T>) -> R { x }", "can't be async"),
+            ("unsafe fn m(c: Conflict<T>) -> R { x }", "can't be unsafe"),
+            ("extern \"C\" fn m(c: Conflict<T>) -> R { x }", "no ABI"),
+            ("fn m<T>(c: Conflict<T>) -> R { x }", "can't be generic"),
+            ("fn m() -> R { x }", "takes one argument"),
+            ("fn m(a: A, b: B) -> R { x }", "takes one argument"),
+            ("fn m(self) -> R { x }", "can't be a method"),
+            ("fn m(c: &Conflict<T>) -> R { x }", "by value"),
+            ("fn m(c: Conflict<T>) { x }", "answers with a result"),
+        ] {
+            let text = refusal("", item);
+            assert!(text.contains(reason), "{item}: {text}");
+        }
+        assert!(refusal("name = \"x\"", "fn m() {}").contains("takes no arguments"));
+    }
+}
