@@ -1,6 +1,7 @@
 //! Guests written as text, and the conflicts they are given.
 
 #![allow(dead_code, reason = "each test file uses its own part of it")]
+#![allow(clippy::unwrap_used, reason = "it is part of tests")]
 
 use syncline_core::{
     FunctionVersion, GuestFault, Hlc, HostFault, Image, MergeInput, MergeSide, Merged, Operation,
