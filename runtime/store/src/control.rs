@@ -1,0 +1,90 @@
+//! The control partition's effects onto the disk, and back.
+
+use syncline_core::{CONTROL_PARTITION, ControlCommit, ControlRecord, ControlSnapshot};
+
+use crate::kv::{component, meta, outbox, rollout};
+use crate::{Batch, Store, StoreError};
+
+/// As [`crate::write_commit`], for the control partition. A component that is complete is written
+/// apart, with [`component::put_whole`], once it is verified.
+pub fn write_control_commit(
+    batch: &mut Batch,
+    store: &(impl Store + ?Sized),
+    commit: &ControlCommit,
+    encode: impl Fn(&ControlRecord) -> Vec<u8>,
+) -> Result<(), StoreError> {
+    for (id, record) in &commit.rollouts {
+        rollout::put(batch, id, record);
+    }
+    for chunk in &commit.chunks {
+        component::put_chunk(batch, chunk);
+    }
+    for record in &commit.outbox {
+        outbox::put(batch, CONTROL_PARTITION, record.id.hlc, encode(record));
+    }
+    if let Some(upto) = commit.confirmed {
+        outbox::delete_upto(batch, store, CONTROL_PARTITION, upto)?;
+    }
+    meta::put(batch, CONTROL_PARTITION, &commit.meta);
+    Ok(())
+}
+
+/// The control partition as it was last committed; an empty one if it never was.
+pub fn load_control(store: &(impl Store + ?Sized)) -> Result<ControlSnapshot, StoreError> {
+    Ok(ControlSnapshot {
+        meta: meta::get(store, CONTROL_PARTITION)?.unwrap_or_default(),
+        outbox: outbox::hlcs(store, CONTROL_PARTITION)?,
+        rollouts: rollout::all(store)?,
+        parts: component::chunks(store)?,
+        here: component::all(store)?.into_iter().map(|(version, _)| version).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryStore;
+    use syncline_core::{
+        ComponentChunk, ControlBody, ControlPartition, FunctionVersion, Hlc, RegionId,
+    };
+
+    fn hlc(n: u64) -> Hlc {
+        Hlc::from_bits(n).unwrap()
+    }
+
+    #[test]
+    fn a_control_partition_comes_back_as_it_was() {
+        let store = MemoryStore::new();
+        let regions: Vec<RegionId> = vec!["a".parse().unwrap(), "b".parse().unwrap()];
+        let restore = || {
+            let kept = load_control(&store).unwrap();
+            ControlPartition::restore(regions[0].clone(), regions.clone(), kept)
+        };
+        let component = vec![5; 700_000];
+        let version = FunctionVersion::of(&component);
+        let mut control = restore();
+        control.component_is_here(version);
+        let chunks = ComponentChunk::split(&component);
+        control.say(hlc(1), ControlBody::Component(chunks[0].clone()));
+        let create = control.rollouts().create("t".parse().unwrap(), version).unwrap();
+        control.say(hlc(2), ControlBody::Rollout(create));
+        control.read_to(&regions[1], 4096);
+        let commit = control.finish(Some(hlc(3)));
+        let mut batch = Batch::new();
+        write_control_commit(&mut batch, &store, &commit, |_| b"record".to_vec()).unwrap();
+        let facts = component::ComponentFacts {
+            bytes: component.len() as u64,
+            name: String::new(),
+            uploaded_by: String::new(),
+            uploaded_at_ms: 0,
+        };
+        component::put_whole(&mut batch, &store, &version, &component, &facts).unwrap();
+        store.commit(batch).unwrap();
+        let again = restore();
+        assert_eq!(again.own_change(), hlc(2));
+        assert_eq!((again.highest_hlc(), again.outstanding()), (hlc(3), 2));
+        assert_eq!(again.position(&regions[1]), Some(4096));
+        assert!(again.is_here(&version));
+        assert_eq!(again.rollouts().iter().count(), 1);
+    }
+}

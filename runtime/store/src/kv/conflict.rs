@@ -1,0 +1,171 @@
+//! The conflict log: (partition, when, id) -> what a region notes of a conflict.
+//!
+//! A conflict belongs to the partition of its row, so one thread writes of it. Beside the log stand
+//! where each id is in it, which note tells that a row waits, and how many notes a partition has:
+//! the log is trimmed to a number of them, the oldest first, but never one that tells of waiting.
+
+mod log;
+mod query;
+
+use serde::{Deserialize, Serialize};
+use syncline_core::{
+    ConflictId, ConflictOutcome, ConflictRecord, ConflictSide, Image, RowKey, RowPk, TableName,
+};
+
+use super::codec::{decode, encode};
+use super::dto::{ChangeIdV1, ImageV1, Made, OperationV1, StampV1, size};
+use super::key::{Family, Key, KeyReader};
+use crate::StoreError;
+
+pub use log::write;
+pub use query::{ConflictCursor, ConflictFilter, ConflictPage, Outcome, Strategy, get, query};
+
+const VERSION: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct ConflictV1<'a> {
+    #[serde(borrow)]
+    table: &'a str,
+    pk: &'a str,
+    sides: Vec<SideV1<'a>>,
+    stamp: StampV1,
+    /// 1 merged, 2 fallback, 3 waiting.
+    outcome: u8,
+    /// Of a merge.
+    image: ImageV1<'a>,
+    /// Of a fallback.
+    code: &'a str,
+    /// Of a fallback, or why it waits.
+    text: &'a str,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SideV1<'a> {
+    #[serde(borrow)]
+    change: ChangeIdV1<'a>,
+    operation: OperationV1,
+    image: ImageV1<'a>,
+    ancestor: ImageV1<'a>,
+}
+
+fn log_key(partition: u32, at_ms: u64, id: &ConflictId) -> Vec<u8> {
+    Key::of(Family::Conflict).u32(partition).u64(at_ms).fixed(&id.0).done()
+}
+
+/// (partition, when, id) of a key of the log.
+fn parse_log_key(key: &[u8]) -> Result<(u32, u64, ConflictId), StoreError> {
+    let mut reader = KeyReader::new(key);
+    let parsed = (reader.u32()?, reader.u64()?, ConflictId(reader.fixed()?));
+    reader.end()?;
+    Ok(parsed)
+}
+
+fn encode_record(record: &ConflictRecord) -> Vec<u8> {
+    let side = |side: &ConflictSide| size(side.image.as_ref()) + size(side.ancestor.as_ref());
+    let sizes: usize = record.sides.iter().map(side).sum();
+    let (outcome, image, code, text) = match &record.outcome {
+        ConflictOutcome::Merged(image) => (1, image.as_ref(), "", ""),
+        ConflictOutcome::Fallback { code, text } => (2, None, code.as_str(), text.as_str()),
+        ConflictOutcome::Waiting { reason } => (3, None, "", reason.as_str()),
+    };
+    let form = ConflictV1 {
+        table: record.row.table.as_str(),
+        pk: record.row.pk.as_str(),
+        sides: record.sides.iter().map(side_form).collect(),
+        stamp: StampV1::of(record.stamp),
+        outcome,
+        image: ImageV1::of(image),
+        code,
+        text,
+    };
+    encode(VERSION, &form, 512 + sizes + size(image))
+}
+
+fn side_form(side: &ConflictSide) -> SideV1<'_> {
+    SideV1 {
+        change: ChangeIdV1::of(&side.change),
+        operation: OperationV1::of(side.operation),
+        image: ImageV1::of(side.image.as_ref()),
+        ancestor: ImageV1::of(side.ancestor.as_ref()),
+    }
+}
+
+fn decode_record(key: &[u8], value: &[u8]) -> Result<ConflictRecord, StoreError> {
+    let (_, resolved_at_ms, id) = parse_log_key(key)?;
+    decode(key, VERSION, value, |form: ConflictV1<'_>| {
+        let image: Option<Image> = form.image.make();
+        let side = |side: SideV1<'_>| {
+            Ok(ConflictSide {
+                change: side.change.make()?,
+                operation: side.operation.make()?,
+                image: side.image.make(),
+                ancestor: side.ancestor.make(),
+            })
+        };
+        Ok(ConflictRecord {
+            id,
+            row: RowKey {
+                table: form.table.parse::<TableName>().map_err(|error| error.to_string())?,
+                pk: form.pk.parse::<RowPk>().map_err(|error| error.to_string())?,
+            },
+            sides: form.sides.into_iter().map(side).collect::<Made<_>>()?,
+            stamp: form.stamp.make(),
+            outcome: match form.outcome {
+                1 => ConflictOutcome::Merged(image),
+                2 => ConflictOutcome::Fallback { code: form.code.into(), text: form.text.into() },
+                3 => ConflictOutcome::Waiting { reason: form.text.into() },
+                n => return Err(format!("outcome {n}")),
+            },
+            resolved_at_ms,
+        })
+    })
+}
+
+/// Where a conflict stands in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct PlaceV1 {
+    partition: u32,
+    at_ms: u64,
+    /// It tells that its row waits.
+    waits: bool,
+}
+
+fn place_key(id: &ConflictId) -> Vec<u8> {
+    Key::of(Family::ConflictById).fixed(&id.0).done()
+}
+
+fn encode_place(place: &PlaceV1) -> Vec<u8> {
+    encode(VERSION, place, 0)
+}
+
+fn decode_place(key: &[u8], value: &[u8]) -> Result<PlaceV1, StoreError> {
+    decode(key, VERSION, value, Ok)
+}
+
+/// The key under which stands which conflict a row waits in.
+fn waits_key(partition: u32, row: &RowKey) -> Vec<u8> {
+    Key::of(Family::ConflictOfRow).u32(partition).row(row).done()
+}
+
+fn encode_id(id: &ConflictId) -> Vec<u8> {
+    encode(VERSION, &id.0, 0)
+}
+
+fn decode_id(key: &[u8], value: &[u8]) -> Result<ConflictId, StoreError> {
+    decode(key, VERSION, value, |id: [u8; 16]| Ok(ConflictId(id)))
+}
+
+fn count_key(partition: u32) -> Vec<u8> {
+    Key::of(Family::ConflictCount).u32(partition).done()
+}
+
+fn encode_count(count: u64) -> Vec<u8> {
+    encode(VERSION, &count, 0)
+}
+
+fn decode_count(key: &[u8], value: &[u8]) -> Result<u64, StoreError> {
+    decode(key, VERSION, value, Ok)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! Writing and trimming the conflict log.
+
+use syncline_core::{ConflictId, ConflictRecord, ConflictWrite, RowKey};
+
+use super::{
+    PlaceV1, count_key, decode_count, decode_id, decode_place, encode_count, encode_id,
+    encode_place, encode_record, log_key, parse_log_key, place_key, waits_key,
+};
+use crate::kv::key::{Family, Key};
+use crate::{Batch, Scan, Store, StoreError};
+
+/// So many of the oldest notes are looked at, beyond those that are to go, for some that do not
+/// tell of waiting.
+const LOOKED_BEYOND: usize = 64;
+
+/// The store as it will be once the batch is committed.
+struct Ahead<'a, S: ?Sized> {
+    store: &'a S,
+    batch: &'a mut Batch,
+    partition: u32,
+    count: u64,
+}
+
+/// Adds notes to the log, in order, and trims the partition's part of it to about `max`.
+pub fn write(
+    batch: &mut Batch,
+    store: &(impl Store + ?Sized),
+    partition: u32,
+    writes: &[ConflictWrite],
+    max: u64,
+) -> Result<(), StoreError> {
+    if writes.is_empty() {
+        return Ok(());
+    }
+    let mut ahead = Ahead { store, batch, partition, count: 0 };
+    let key = count_key(partition);
+    ahead.count = ahead.get(&key)?.map_or(Ok(0), |value| decode_count(&key, &value))?;
+    for write in writes {
+        match write {
+            ConflictWrite::Resolved(record) => ahead.put(record, false)?,
+            ConflictWrite::Waits(record) => {
+                ahead.waits_no_longer(&record.row)?;
+                ahead.put(record, true)?;
+                let key = waits_key(partition, &record.row);
+                ahead.batch.put(key, encode_id(&record.id));
+            }
+            ConflictWrite::WaitsNoLonger(row) => ahead.waits_no_longer(row)?,
+        }
+    }
+    ahead.trim(max)?;
+    let count = encode_count(ahead.count);
+    ahead.batch.put(key, count);
+    Ok(())
+}
+
+impl<S: Store + ?Sized> Ahead<'_, S> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.batch.pending(key) {
+            Some(pending) => Ok(pending.map(<[u8]>::to_vec)),
+            None => self.store.get(key),
+        }
+    }
+
+    fn place(&self, id: &ConflictId) -> Result<Option<PlaceV1>, StoreError> {
+        let key = place_key(id);
+        self.get(&key)?.map(|value| decode_place(&key, &value)).transpose()
+    }
+
+    /// A conflict stands in the log once: met again, it moves to the newest.
+    fn put(&mut self, record: &ConflictRecord, waits: bool) -> Result<(), StoreError> {
+        self.remove(&record.id)?;
+        let (partition, at_ms) = (self.partition, record.resolved_at_ms);
+        self.batch.put(log_key(partition, at_ms, &record.id), encode_record(record));
+        let place = PlaceV1 { partition, at_ms, waits };
+        self.batch.put(place_key(&record.id), encode_place(&place));
+        self.count += 1;
+        Ok(())
+    }
+
+    fn remove(&mut self, id: &ConflictId) -> Result<(), StoreError> {
+        if let Some(place) = self.place(id)? {
+            self.batch.delete(log_key(place.partition, place.at_ms, id));
+            self.batch.delete(place_key(id));
+            self.count = self.count.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    fn waits_no_longer(&mut self, row: &RowKey) -> Result<(), StoreError> {
+        let key = waits_key(self.partition, row);
+        let Some(value) = self.get(&key)? else { return Ok(()) };
+        let id = decode_id(&key, &value)?;
+        // The note may have become one of how the conflict was resolved.
+        if self.place(&id)?.is_some_and(|place| place.waits) {
+            self.remove(&id)?;
+        }
+        self.batch.delete(key);
+        Ok(())
+    }
+
+    fn trim(&mut self, max: u64) -> Result<(), StoreError> {
+        let excess = usize::try_from(self.count.saturating_sub(max)).unwrap_or(usize::MAX);
+        if excess == 0 {
+            return Ok(());
+        }
+        let all = Key::of(Family::Conflict).u32(self.partition).done();
+        let looked_at = excess.saturating_add(LOOKED_BEYOND);
+        let oldest = self.store.keys(&Scan::prefix(&all).limit(looked_at))?;
+        let mut removed = 0;
+        for key in oldest {
+            if removed == excess {
+                break;
+            }
+            let (_, at_ms, id) = parse_log_key(&key)?;
+            // The batch may have moved it to the newest.
+            let here = self.place(&id)?.filter(|place| place.at_ms == at_ms && !place.waits);
+            if here.is_some() {
+                self.remove(&id)?;
+                removed += 1;
+            }
+        }
+        Ok(())
+    }
+}

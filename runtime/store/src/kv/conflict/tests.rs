@@ -1,0 +1,181 @@
+use super::*;
+use crate::kv::{arbitrary, golden};
+use crate::{Batch, MemoryStore, Store};
+use proptest::prelude::*;
+use syncline_core::{ConflictWrite, FunctionVersion, Operation, PartitionCount, Stamp};
+
+proptest! {
+    #[test]
+    fn reads_back(record in arbitrary::conflict()) {
+        let key = log_key(3, record.resolved_at_ms, &record.id);
+        prop_assert_eq!(decode_record(&key, &encode_record(&record)).unwrap(), record.clone());
+        let place = PlaceV1 { partition: 3, at_ms: record.resolved_at_ms, waits: true };
+        prop_assert_eq!(decode_place(b"k", &encode_place(&place)).unwrap(), place);
+        prop_assert_eq!(decode_id(b"k", &encode_id(&record.id)).unwrap(), record.id);
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_a_panic(value in prop::collection::vec(any::<u8>(), 0..80)) {
+        let value = [&[VERSION], &value[..]].concat();
+        let _ = decode_record(&log_key(0, 0, &ConflictId([0; 16])), &value);
+        let _ = decode_place(b"k", &value);
+        let _ = decode_id(b"k", &value);
+        let _ = parse_log_key(&value);
+    }
+}
+
+fn side(hlc: u64, region: &str) -> ConflictSide {
+    ConflictSide {
+        change: golden::id(hlc << 16, region),
+        operation: Operation::Update,
+        image: Some(golden::image(r#"{"items":3}"#)),
+        ancestor: None,
+    }
+}
+
+fn record(n: u8, at_ms: u64, outcome: ConflictOutcome) -> ConflictRecord {
+    ConflictRecord {
+        id: ConflictId([n; 16]),
+        row: golden::row(&format!("c-{n}")),
+        sides: vec![side(100, "a"), side(101, "b")],
+        stamp: if n.is_multiple_of(2) {
+            Stamp::Lww
+        } else {
+            Stamp::Function(FunctionVersion([1; 32]))
+        },
+        outcome,
+        resolved_at_ms: at_ms,
+    }
+}
+
+fn merged(n: u8, at_ms: u64) -> ConflictRecord {
+    record(n, at_ms, ConflictOutcome::Merged(None))
+}
+
+fn waits(n: u8, at_ms: u64) -> ConflictRecord {
+    record(n, at_ms, ConflictOutcome::Waiting { reason: "not here".to_owned() })
+}
+
+fn note(store: &MemoryStore, partition: u32, writes: &[ConflictWrite], max: u64) {
+    let mut batch = Batch::new();
+    write(&mut batch, store, partition, writes, max).unwrap();
+    store.commit(batch).unwrap();
+}
+
+fn found(store: &MemoryStore, filter: &ConflictFilter, limit: usize) -> Vec<(u8, u64)> {
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let partitions = PartitionCount::new(4).unwrap();
+        let page = query(store, partitions, filter, after.as_ref(), limit).unwrap();
+        found.extend(page.conflicts.iter().map(|record| (record.id.0[0], record.resolved_at_ms)));
+        after = page.next.map(|cursor| cursor.to_string().parse().unwrap());
+        if after.is_none() {
+            return found;
+        }
+    }
+}
+
+fn all(store: &MemoryStore) -> Vec<(u8, u64)> {
+    found(store, &ConflictFilter::default(), 100)
+}
+
+#[test]
+fn conflicts_are_found_newest_first_and_by_what_they_are() {
+    let store = MemoryStore::new();
+    for n in 0..40u8 {
+        let fallback =
+            ConflictOutcome::Fallback { code: "trap".to_owned(), text: "unreachable".to_owned() };
+        let outcome = if n % 5 == 0 { fallback } else { ConflictOutcome::Merged(None) };
+        let at_ms = 1000 + u64::from(n / 2);
+        note(&store, u32::from(n % 4), &[ConflictWrite::Resolved(record(n, at_ms, outcome))], 99);
+    }
+    let newest_first: Vec<(u8, u64)> =
+        (0..40u8).rev().map(|n| (n, 1000 + u64::from(n / 2))).collect();
+    for limit in [1, 3, 100] {
+        assert_eq!(found(&store, &ConflictFilter::default(), limit), newest_first);
+    }
+    let ids = |filter: ConflictFilter| -> Vec<u8> {
+        found(&store, &filter, 2).into_iter().map(|(n, _)| n).collect()
+    };
+    let no = ConflictFilter::default;
+    assert_eq!(
+        ids(ConflictFilter { from_ms: Some(1003), to_ms: Some(1005), ..no() }),
+        [9, 8, 7, 6]
+    );
+    assert_eq!(
+        ids(ConflictFilter { outcome: Some(Outcome::Fallback), to_ms: Some(1006), ..no() }),
+        [10, 5, 0]
+    );
+    let lww = ConflictFilter { strategy: Some(super::Strategy::Lww), to_ms: Some(1002), ..no() };
+    assert_eq!(ids(lww), [2, 0]);
+    assert_eq!(ids(ConflictFilter { row_pk: Some("c-7".parse().unwrap()), ..no() }), [7]);
+    assert!(ids(ConflictFilter { table: Some("x".parse().unwrap()), ..no() }).is_empty());
+    assert_eq!(get(&store, &ConflictId([7; 16])).unwrap().unwrap().row, golden::row("c-7"));
+    assert_eq!(get(&store, &ConflictId([99; 16])).unwrap(), None);
+}
+
+#[test]
+fn a_conflict_stands_once_and_moves() {
+    let store = MemoryStore::new();
+    note(&store, 1, &[ConflictWrite::Waits(waits(1, 10))], 99);
+    assert_eq!(all(&store), [(1, 10)]);
+    // The note replaces an earlier one of the row, also of another conflict.
+    let mut other = waits(2, 11);
+    other.row = golden::row("c-1");
+    note(&store, 1, &[ConflictWrite::Waits(other)], 99);
+    assert_eq!(all(&store), [(2, 11)]);
+    let no_longer = ConflictWrite::WaitsNoLonger(golden::row("c-1"));
+    let mut resolved = merged(2, 11);
+    resolved.row = golden::row("c-1");
+    note(&store, 1, &[ConflictWrite::Resolved(resolved), no_longer.clone()], 99);
+    assert_eq!(all(&store), [(2, 11)]);
+    note(&store, 1, &[ConflictWrite::Resolved(merged(3, 12)), no_longer], 99);
+    assert_eq!(all(&store), [(3, 12), (2, 11)]);
+    note(&store, 1, &[ConflictWrite::Resolved(merged(2, 13))], 99);
+    assert_eq!(all(&store), [(2, 13), (3, 12)]);
+    // What stays is two notes, where their ids are, and the count.
+    assert_eq!(store.len(), 5);
+}
+
+#[test]
+fn a_row_that_stops_waiting_leaves_no_note_of_it() {
+    let store = MemoryStore::new();
+    let writes = [
+        ConflictWrite::Waits(waits(1, 10)),
+        ConflictWrite::WaitsNoLonger(golden::row("c-1")),
+        ConflictWrite::WaitsNoLonger(golden::row("c-9")),
+    ];
+    note(&store, 1, &writes, 99);
+    assert_eq!(store.len(), 1);
+}
+
+#[test]
+fn the_oldest_are_trimmed_but_what_waits_stays() {
+    let store = MemoryStore::new();
+    note(&store, 0, &[ConflictWrite::Waits(waits(100, 0))], 3);
+    for n in 0..10 {
+        note(&store, 0, &[ConflictWrite::Resolved(merged(n, 10 + u64::from(n)))], 3);
+        note(&store, 1, &[ConflictWrite::Resolved(merged(50 + n, 10))], 99);
+    }
+    let kept: Vec<u8> =
+        all(&store).iter().map(|(n, _)| *n).filter(|n| !(50..60).contains(n)).collect();
+    assert_eq!(kept, [9, 8, 100]);
+    assert_eq!(all(&store).len(), 13);
+    assert_eq!(get(&store, &ConflictId([5; 16])).unwrap(), None);
+}
+
+#[test]
+fn the_form_stays() {
+    let store = MemoryStore::new();
+    let mut batch = Batch::new();
+    let fallback = ConflictOutcome::Fallback { code: "trap".into(), text: "oops".into() };
+    let image = Some(golden::image("{}"));
+    let writes = [
+        ConflictWrite::Resolved(record(1, 1000, ConflictOutcome::Merged(image))),
+        ConflictWrite::Resolved(record(2, 1001, fallback)),
+        ConflictWrite::Waits(waits(3, 1002)),
+    ];
+    write(&mut batch, &store, 5, &writes, 99).unwrap();
+    golden::check("conflict", &batch);
+}

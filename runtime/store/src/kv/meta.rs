@@ -1,0 +1,145 @@
+//! Partitions: (partition) -> what is kept of it besides rows; the control partition too.
+
+use serde::{Deserialize, Serialize};
+use syncline_core::{Link, LinkCounters, PartitionMeta};
+
+use super::codec::{decode, encode};
+use super::dto::{Made, VectorV1, hlc_of, region_of};
+use super::key::{Family, Key};
+use crate::{Batch, Store, StoreError};
+
+const VERSION: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct MetaV1<'a> {
+    own_change: u64,
+    own_heartbeat: u64,
+    confirmed: u64,
+    #[serde(borrow)]
+    watermarks: VectorV1<'a>,
+    stable: VectorV1<'a>,
+    links: Vec<LinkV1<'a>>,
+    positions: Vec<(&'a str, u64)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LinkV1<'a> {
+    region: &'a str,
+    taken: u64,
+    heartbeat: u64,
+    consumed: u64,
+    applied: u64,
+    duplicate: u64,
+    gap: u64,
+    quarantined: u64,
+    dropped: u64,
+    heartbeats: u64,
+}
+
+fn key(partition: u32) -> Vec<u8> {
+    Key::of(Family::Meta).u32(partition).done()
+}
+
+/// Writes a partition's meta data.
+pub fn put(batch: &mut Batch, partition: u32, meta: &PartitionMeta) {
+    let form = MetaV1 {
+        own_change: meta.own_change.bits(),
+        own_heartbeat: meta.own_heartbeat.bits(),
+        confirmed: meta.confirmed.bits(),
+        watermarks: VectorV1::of(&meta.watermarks),
+        stable: VectorV1::of(&meta.stable),
+        links: meta.links.iter().map(|(region, link)| link_form(region.as_str(), link)).collect(),
+        positions: meta.positions.iter().map(|(region, at)| (region.as_str(), *at)).collect(),
+    };
+    batch.put(key(partition), encode(VERSION, &form, 512));
+}
+
+/// Reads a partition's meta data; none of a partition that was never committed.
+pub fn get(
+    store: &(impl Store + ?Sized),
+    partition: u32,
+) -> Result<Option<PartitionMeta>, StoreError> {
+    let key = key(partition);
+    store.get(&key)?.map(|value| decode_meta(&key, &value)).transpose()
+}
+
+fn decode_meta(key: &[u8], value: &[u8]) -> Result<PartitionMeta, StoreError> {
+    decode(key, VERSION, value, |form: MetaV1<'_>| {
+        let position = |(region, at)| Ok((region_of(region)?, at));
+        let link = |form: LinkV1<'_>| Ok((region_of(form.region)?, link_of(&form)?));
+        Ok(PartitionMeta {
+            own_change: hlc_of(form.own_change)?,
+            own_heartbeat: hlc_of(form.own_heartbeat)?,
+            confirmed: hlc_of(form.confirmed)?,
+            watermarks: form.watermarks.make()?,
+            stable: form.stable.make()?,
+            links: form.links.into_iter().map(link).collect::<Made<_>>()?,
+            positions: form.positions.into_iter().map(position).collect::<Made<_>>()?,
+        })
+    })
+}
+
+fn link_form<'a>(region: &'a str, link: &Link) -> LinkV1<'a> {
+    let Link { taken, heartbeat, counters } = link;
+    LinkV1 {
+        region,
+        taken: taken.bits(),
+        heartbeat: heartbeat.bits(),
+        consumed: counters.consumed,
+        applied: counters.applied,
+        duplicate: counters.duplicate,
+        gap: counters.gap,
+        quarantined: counters.quarantined,
+        dropped: counters.dropped,
+        heartbeats: counters.heartbeats,
+    }
+}
+
+fn link_of(form: &LinkV1<'_>) -> Made<Link> {
+    Ok(Link {
+        taken: hlc_of(form.taken)?,
+        heartbeat: hlc_of(form.heartbeat)?,
+        counters: LinkCounters {
+            consumed: form.consumed,
+            applied: form.applied,
+            duplicate: form.duplicate,
+            gap: form.gap,
+            quarantined: form.quarantined,
+            dropped: form.dropped,
+            heartbeats: form.heartbeats,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryStore;
+    use crate::kv::{arbitrary, golden};
+    use proptest::prelude::*;
+    use syncline_core::CONTROL_PARTITION;
+
+    proptest! {
+        #[test]
+        fn reads_back(meta in arbitrary::meta()) {
+            let store = MemoryStore::new();
+            let mut batch = Batch::new();
+            put(&mut batch, CONTROL_PARTITION, &meta);
+            store.commit(batch).unwrap();
+            prop_assert_eq!(get(&store, CONTROL_PARTITION).unwrap(), Some(meta));
+            prop_assert_eq!(get(&store, 0).unwrap(), None);
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(value in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = decode_meta(b"k", &[&[VERSION], &value[..]].concat());
+        }
+    }
+
+    #[test]
+    fn the_form_stays() {
+        let mut batch = Batch::new();
+        put(&mut batch, 5, &golden::meta());
+        golden::check("meta", &batch);
+    }
+}

@@ -1,0 +1,131 @@
+//! The outbox: (partition, HLC) -> this region's record, as it is produced.
+//!
+//! What stands there is opaque here: the bus knows its form.
+
+use syncline_core::Hlc;
+
+use super::codec::versioned;
+use super::key::{Family, Key, KeyReader};
+use crate::{Batch, Scan, Store, StoreError};
+
+const VERSION: u8 = 1;
+
+/// The key of a record.
+pub fn key(partition: u32, hlc: Hlc) -> Vec<u8> {
+    Key::of(Family::Outbox).u32(partition).hlc(hlc).done()
+}
+
+/// Keeps a record.
+pub fn put(batch: &mut Batch, partition: u32, hlc: Hlc, mut record: Vec<u8>) {
+    record.insert(0, VERSION);
+    batch.put(key(partition, hlc), record);
+}
+
+/// The records above `after`, up to and with `upto`, in order: at most `limit`, and about `bytes`,
+/// but at least one if there is any.
+pub fn page(
+    store: &(impl Store + ?Sized),
+    partition: u32,
+    after: Hlc,
+    upto: Hlc,
+    limit: usize,
+    bytes: usize,
+) -> Result<Vec<(Hlc, Vec<u8>)>, StoreError> {
+    let pairs = store.scan(&between(partition, after, upto).limit(limit).bytes(bytes))?;
+    let read = |(key, mut value): (Vec<u8>, Vec<u8>)| {
+        versioned(&key, VERSION, &value)?;
+        value.remove(0);
+        Ok((hlc_of(&key)?, value))
+    };
+    pairs.into_iter().map(read).collect()
+}
+
+/// The HLCs of all records of a partition, in order.
+pub fn hlcs(store: &(impl Store + ?Sized), partition: u32) -> Result<Vec<Hlc>, StoreError> {
+    let keys = store.keys(&Scan::prefix(&Key::of(Family::Outbox).u32(partition).done()))?;
+    keys.iter().map(|key| hlc_of(key)).collect()
+}
+
+/// Drops the records that the store holds up to and with `upto`. One that the same batch adds stays
+/// until the next time: a region alone confirms at once what is yet to be produced.
+pub fn delete_upto(
+    batch: &mut Batch,
+    store: &(impl Store + ?Sized),
+    partition: u32,
+    upto: Hlc,
+) -> Result<(), StoreError> {
+    for key in store.keys(&between(partition, Hlc::ZERO, upto))? {
+        batch.delete(key);
+    }
+    Ok(())
+}
+
+fn between(partition: u32, after: Hlc, upto: Hlc) -> Scan {
+    let beyond = Key::of(Family::Outbox).u32(partition).u64(upto.bits() + 1).done();
+    let from = Key::of(Family::Outbox).u32(partition).u64(after.bits() + 1).done();
+    Scan::range(from, beyond)
+}
+
+fn hlc_of(key: &[u8]) -> Result<Hlc, StoreError> {
+    let mut reader = KeyReader::new(key);
+    reader.u32()?;
+    let hlc = reader.hlc()?;
+    reader.end()?;
+    Ok(hlc)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryStore;
+    use crate::kv::golden;
+    use proptest::prelude::*;
+
+    fn hlc(n: u64) -> Hlc {
+        Hlc::from_bits(n).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn reads_back(at in 1..=Hlc::MAX.bits(), record in prop::collection::vec(any::<u8>(), 0..99)) {
+            let store = MemoryStore::new();
+            let mut batch = Batch::new();
+            put(&mut batch, u32::MAX, hlc(at), record.clone());
+            store.commit(batch).unwrap();
+            let page = page(&store, u32::MAX, Hlc::ZERO, Hlc::MAX, 9, 9).unwrap();
+            prop_assert_eq!(page, vec![(hlc(at), record)]);
+            prop_assert_eq!(hlcs(&store, u32::MAX).unwrap(), vec![hlc(at)]);
+        }
+    }
+
+    #[test]
+    fn pages_and_deletions_keep_to_their_bounds() {
+        let store = MemoryStore::new();
+        let mut batch = Batch::new();
+        for n in 1..=9 {
+            put(&mut batch, 1, hlc(n), vec![n as u8; 10]);
+            put(&mut batch, 2, hlc(n), vec![0]);
+        }
+        store.commit(batch).unwrap();
+        let of = |after, upto, limit, bytes| {
+            let page = page(&store, 1, hlc(after), hlc(upto), limit, bytes).unwrap();
+            page.iter().map(|(hlc, _)| hlc.bits()).collect::<Vec<_>>()
+        };
+        assert_eq!(of(3, 6, 99, 999), [4, 5, 6]);
+        assert_eq!(of(3, 6, 2, 999), [4, 5]);
+        assert_eq!(of(3, 6, 99, 1), [4]);
+        assert!(of(6, 6, 99, 999).is_empty() && of(9, 3, 99, 999).is_empty());
+        let mut batch = Batch::new();
+        delete_upto(&mut batch, &store, 1, hlc(7)).unwrap();
+        store.commit(batch).unwrap();
+        assert_eq!(hlcs(&store, 1).unwrap(), [hlc(8), hlc(9)]);
+        assert_eq!(hlcs(&store, 2).unwrap().len(), 9);
+    }
+
+    #[test]
+    fn the_form_stays() {
+        let mut batch = Batch::new();
+        put(&mut batch, 5, golden::id(1_795_203_212_955 << 16, "a").hlc, b"record".to_vec());
+        golden::check("outbox", &batch);
+    }
+}
