@@ -1,0 +1,145 @@
+//! `cargo xtask test`: everything that must hold before a change goes in, cheapest first.
+
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::cargo::{build_command, cargo, output, root, run as run_command};
+use crate::other::BENCHES;
+use crate::report::{Kind, Report};
+use crate::setup::{self, GUEST_TARGET};
+
+/// What a clean run with `--ci` may take on 2 cores.
+const BUDGET: Duration = Duration::from_secs(15 * 60);
+
+const GUESTS: [&str; 2] = ["--manifest-path", "guest-examples/Cargo.toml"];
+const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
+
+/// How the tests are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// Everything on.
+    pub(crate) ci: bool,
+}
+
+pub(crate) fn run(options: Options) -> Result<ExitCode> {
+    let mut run = Run { ci: options.ci, report: Report::default() };
+    let ended = run.all();
+    println!("{}", run.report.table(options.ci.then_some(BUDGET)));
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+struct Run {
+    ci: bool,
+    report: Report,
+}
+
+impl Run {
+    fn all(&mut self) -> Result<()> {
+        let changed_before = changed_files();
+        self.report.step(Kind::SetUp, "looking for what the toolchain lacks", || {
+            setup::lint_tools()?;
+            setup::guest_target()
+        })?;
+        self.format_and_lints()?;
+        self.tests()?;
+        self.docs()?;
+        if !self.ci {
+            let why = "only with --ci";
+            self.report.skip("each benchmark once", why);
+            self.report.skip("that lock files and the checkout stay as they are", why);
+            return Ok(());
+        }
+        self.benches_once()?;
+        self.nothing_was_changed(changed_before)
+    }
+
+    fn format_and_lints(&mut self) -> Result<()> {
+        let fmt = ["fmt", "--all", "--check"];
+        self.step(Kind::Format, "format", &mut cargo(&fmt))?;
+        self.step(Kind::Format, "format of the guests", cargo(&fmt).args(GUESTS))?;
+
+        let every = ["--workspace", "--all-targets"];
+        let mut all = self.cargo("clippy");
+        self.step(Kind::Lint, "lints", all.args(every).args(DENY_WARNINGS))?;
+        // The half of the SDK that stands in a guest is compiled for no other target.
+        let mut sdk = self.cargo("clippy");
+        sdk.args(["--package", "syncline-sdk", "--target", GUEST_TARGET]).args(DENY_WARNINGS);
+        self.step(Kind::Lint, "lints of the SDK as guests use it", &mut sdk)?;
+        let mut guests = self.cargo("clippy");
+        guests.args(GUESTS).args(every).args(DENY_WARNINGS);
+        self.step(Kind::Lint, "lints of the guests", &mut guests)
+    }
+
+    fn tests(&mut self) -> Result<()> {
+        let mut build = build_command(&["syncline", "syncline-demo", "syncline-vectors"]);
+        build.args(self.lock());
+        self.step(Kind::Build, "build of the programs", &mut build)?;
+        let mut build = self.cargo("test");
+        build.args(["--workspace", "--no-run"]);
+        self.step(Kind::Build, "build of the tests", &mut build)?;
+        // One failing test must not hide the others.
+        let mut tests = self.cargo("test");
+        tests.args(["--workspace", "--no-fail-fast"]);
+        self.step(Kind::Tests, "tests, with those in documentation", &mut tests)?;
+        let mut guests = self.cargo("test");
+        guests.args(GUESTS).args(["--workspace", "--no-fail-fast"]);
+        self.step(Kind::Guests, "the guests' native tests", &mut guests)
+    }
+
+    fn docs(&mut self) -> Result<()> {
+        let mut docs = self.cargo("doc");
+        docs.args(["--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings");
+        self.step(Kind::Docs, "documentation of the code", &mut docs)?;
+        if output("mdbook", &["--version"]).is_some() {
+            let mut book = Command::new("mdbook");
+            self.step(Kind::Docs, "the book", book.arg("build").arg(root().join("docs")))?;
+        } else {
+            let why = "mdbook is not installed; the book's links were checked all the same";
+            self.report.skip("rendering the book", why);
+        }
+        Ok(())
+    }
+
+    fn benches_once(&mut self) -> Result<()> {
+        if !root().join("tests/bench/benches").is_dir() {
+            self.report.skip("each benchmark once", "there is no folder tests/bench/benches");
+            return Ok(());
+        }
+        let mut benches = self.cargo("test");
+        self.step(Kind::Benches, "each benchmark once, not measured", benches.args(BENCHES))
+    }
+
+    fn nothing_was_changed(&mut self, before: Option<String>) -> Result<()> {
+        let what = "that nothing in the checkout was changed";
+        match before.as_deref() {
+            None => self.report.skip(what, "this is no git checkout"),
+            Some("") => self.report.step(Kind::Tests, what, || match changed_files() {
+                Some(changed) if !changed.is_empty() => bail!("but these files were:\n{changed}"),
+                _ => Ok(()),
+            })?,
+            Some(_) => self.report.skip(what, "it had changes of its own before the run"),
+        }
+        Ok(())
+    }
+
+    fn cargo(&self, subcommand: &str) -> Command {
+        let mut command = cargo(&[subcommand]);
+        command.args(self.lock());
+        command
+    }
+
+    fn lock(&self) -> Option<&'static str> {
+        self.ci.then_some("--locked")
+    }
+
+    fn step(&mut self, kind: Kind, what: &str, command: &mut Command) -> Result<()> {
+        self.report.step(kind, what, || run_command(command))
+    }
+}
+
+/// None where there is no git.
+fn changed_files() -> Option<String> {
+    output("git", &["status", "--porcelain"])
+}
