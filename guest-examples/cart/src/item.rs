@@ -1,6 +1,7 @@
 //! A product in a cart, read and written by hand: its errors name the place in the list.
 
 use std::borrow::Cow;
+use std::collections::BinaryHeap;
 use std::fmt;
 use std::mem;
 
@@ -92,12 +93,14 @@ fn sorted<E: Error>(mut items: Vec<Item<'_>>) -> Result<Vec<Item<'_>>, E> {
     if items.is_sorted_by(|a, b| a.id < b.id) {
         return Ok(items);
     }
-    let mut places: Vec<usize> = (0..items.len()).collect();
-    places.sort_unstable_by_key(|&at| (&*items[at].id, at));
-    let repeated = places.windows(2).filter(|two| items[two[0]].id == items[two[1]].id);
-    if let Some(at) = repeated.map(|two| two[1]).min() {
+    // By a heap, as the library's sorts are some 20 KB of code each.
+    let ids: Vec<_> = items.iter().enumerate().map(|(at, item)| (&*item.id, at)).collect();
+    let sorted = BinaryHeap::from(ids).into_sorted_vec();
+    let repeated = sorted.windows(2).filter(|two| two[0].0 == two[1].0);
+    if let Some(at) = repeated.map(|two| two[1].1).min() {
         return Err(E::custom(format_args!("items[{at}]: id appears twice")));
     }
+    let places: Vec<usize> = sorted.into_iter().map(|(_, at)| at).collect();
     Ok(places.into_iter().map(|at| mem::take(&mut items[at])).collect())
 }
 
