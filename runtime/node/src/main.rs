@@ -1,1 +1,5 @@
-fn main() {}
+//! The binary `syncline`.
+
+fn main() -> std::process::ExitCode {
+    syncline_node::cli::main()
+}

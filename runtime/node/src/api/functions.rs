@@ -1,0 +1,259 @@
+//! Merge functions: upload, and what is here.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{FromRequest as _, Multipart, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use syncline_core::{FunctionVersion, RolloutState, TableName};
+use syncline_host::{Admitted, COMPONENT_BYTES_MAX, Refused};
+use syncline_store::kv::component;
+
+use super::body::{BODY_TIME_MAX, broken, too_slow};
+use super::params::{self, PathOf};
+use super::{Api, blocking};
+use crate::problem::{Code, Problem};
+use crate::region::{DeployError, Deployed, RolloutView};
+use crate::text::rfc3339;
+
+/// The component, and room for the rest of the form.
+const FORM_BYTES_MAX: usize = COMPONENT_BYTES_MAX + (64 << 10);
+/// A text field of the form.
+const FIELD_BYTES_MAX: usize = 1 << 10;
+
+/// What the form holds.
+#[derive(Default)]
+struct Form {
+    component: Option<Vec<u8>>,
+    table: Option<String>,
+    checksum: Option<String>,
+}
+
+/// `POST /v1/merge-functions`
+pub(super) async fn upload(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
+    let form = match tokio::time::timeout(BODY_TIME_MAX, read_form(&headers, request)).await {
+        Ok(form) => form?,
+        Err(_) => return Err(too_slow()),
+    };
+    let missing = |field: &str| {
+        let detail = format!(
+            "the form lacks the field {field}; send it as: curl -F component=@function.wasm -F \
+             table=carts"
+        );
+        Problem::new(Code::InvalidRequest, detail)
+    };
+    let table = params::table(&form.table.ok_or_else(|| missing("table"))?)?;
+    let component = form.component.ok_or_else(|| missing("component"))?;
+    check_sum(form.checksum.as_deref(), &component)?;
+    let region = api.region.clone();
+    let (admitted, component) = blocking(move || {
+        let admitted = region.admit(&component).map_err(|refused| refused_upload(&refused))?;
+        Ok((admitted, component))
+    })
+    .await?;
+    let size = component.len();
+    let deployed = api.region.deploy(table, admitted.clone(), component).await;
+    let Deployed { rollout, known } = deployed.map_err(not_deployed)?;
+    let status = if known { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, Json(uploaded(&rollout, &admitted, size))).into_response())
+}
+
+fn uploaded(view: &RolloutView, admitted: &Admitted, size: usize) -> Value {
+    let manifest = &admitted.manifest;
+    json!({
+        "version": view.rollout.version.to_string(),
+        "table": view.rollout.table.as_str(),
+        "state": view.rollout.state.as_str(),
+        "rollout_id": view.rollout.id.to_string(),
+        "report": {
+            "size": size,
+            "name": manifest.name,
+            "needs_ancestor": manifest.needs_ancestor,
+            "limits": {
+                "fuel": manifest.limits.fuel,
+                "memory_bytes": manifest.limits.memory_bytes,
+                "output_bytes": manifest.limits.output_bytes,
+            },
+        },
+    })
+}
+
+async fn read_form(headers: &HeaderMap, mut request: Request) -> Result<Form, Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    if !kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/form-data")) {
+        let detail = "an upload is multipart/form-data, with the fields component and table";
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+    }
+    let body = std::mem::take(request.body_mut());
+    *request.body_mut() = axum::body::Body::new(http_limit(body));
+    let mut multipart = Multipart::from_request(request, &())
+        .await
+        .map_err(|rejection| Problem::new(Code::InvalidRequest, rejection.body_text()))?;
+    let mut form = Form::default();
+    loop {
+        let field = multipart.next_field().await.map_err(|e| broken(&e, FORM_BYTES_MAX))?;
+        let Some(mut field) = field else { return Ok(form) };
+        let name = field.name().unwrap_or_default().to_owned();
+        let limit = if name == "component" { COMPONENT_BYTES_MAX } else { FIELD_BYTES_MAX };
+        let mut bytes = Vec::new();
+        while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e, FORM_BYTES_MAX))? {
+            add(&mut bytes, &chunk, &name, limit)?;
+        }
+        let text = |bytes: Vec<u8>| {
+            let wrong = || Problem::new(Code::InvalidRequest, format!("{name} is not UTF-8"));
+            String::from_utf8(bytes).map_err(|_| wrong())
+        };
+        match name.as_str() {
+            "component" => form.component = Some(bytes),
+            "table" => form.table = Some(text(bytes)?),
+            "checksum" => form.checksum = Some(text(bytes)?),
+            _ => {
+                let detail =
+                    format!("the form has no field {name:?}; it has: component, table, checksum");
+                return Err(Problem::new(Code::InvalidRequest, detail));
+            }
+        }
+    }
+}
+
+/// Ends a body that is larger than any form. The component's own limit is checked as it arrives.
+fn http_limit(
+    body: axum::body::Body,
+) -> impl axum::body::HttpBody<Data = Bytes, Error = axum::BoxError> {
+    http_body_util::Limited::new(body, FORM_BYTES_MAX)
+}
+
+fn add(bytes: &mut Vec<u8>, chunk: &Bytes, name: &str, limit: usize) -> Result<(), Problem> {
+    if bytes.len() + chunk.len() <= limit {
+        bytes.extend_from_slice(chunk);
+        return Ok(());
+    }
+    let code = if name == "component" { Code::ComponentTooLarge } else { Code::InvalidRequest };
+    let detail = format!("{name} is larger than {limit} bytes");
+    Err(Problem::new(code, detail).with("limit", limit))
+}
+
+fn check_sum(announced: Option<&str>, component: &[u8]) -> Result<(), Problem> {
+    let Some(announced) = announced else { return Ok(()) };
+    let announced: FunctionVersion = announced
+        .trim()
+        .parse()
+        .map_err(|error| Problem::new(Code::InvalidRequest, format!("checksum: {error}")))?;
+    let found = FunctionVersion::of(component);
+    if found == announced {
+        return Ok(());
+    }
+    let detail = format!("what arrived has the checksum {found}");
+    Err(Problem::new(Code::ChecksumMismatch, detail))
+}
+
+fn refused_upload(refused: &Refused) -> Problem {
+    let code = match refused {
+        Refused::TooLarge { .. } => Code::ComponentTooLarge,
+        _ => Code::ComponentRefused,
+    };
+    Problem::new(code, refused).with("reason", refused.code())
+}
+
+fn not_deployed(error: DeployError) -> Problem {
+    match error {
+        DeployError::Open { ref rollout_id, .. } => {
+            let id = rollout_id.clone();
+            Problem::new(Code::RolloutOpen, error).with("rollout_id", id)
+        }
+        DeployError::Load(_) => Problem::new(Code::ComponentRefused, error),
+        DeployError::ClockExhausted => Problem::new(Code::ClockAhead, error),
+        DeployError::Store(_) => Problem::new(Code::StoreUnavailable, error).retry_after(10),
+        DeployError::Stopping => Problem::new(Code::Stopping, error).retry_after(5),
+    }
+}
+
+/// `GET /v1/merge-functions`
+pub(super) async fn list(State(api): State<Api>) -> Result<Json<Value>, Problem> {
+    Ok(Json(json!({"items": all(&api).await?})))
+}
+
+/// `GET /v1/merge-functions/{version}`
+pub(super) async fn show(
+    State(api): State<Api>,
+    version: PathOf<String>,
+) -> Result<Json<Value>, Problem> {
+    let version = version_of(version)?;
+    let text = version.to_string();
+    let found = all(&api).await?.into_iter().find(|item| item["version"] == text.as_str());
+    found.map(Json).ok_or_else(|| not_here(&version))
+}
+
+/// `GET /v1/merge-functions/{version}/component`
+pub(super) async fn component(
+    State(api): State<Api>,
+    version: PathOf<String>,
+) -> Result<Response, Problem> {
+    let version = version_of(version)?;
+    let region = api.region;
+    let bytes = blocking(move || Ok(component::bytes(region.store(), &version)?)).await?;
+    let bytes = bytes.ok_or_else(|| not_here(&version))?;
+    Ok(([(header::CONTENT_TYPE, "application/wasm")], bytes).into_response())
+}
+
+fn version_of(version: PathOf<String>) -> Result<FunctionVersion, Problem> {
+    let text = params::path(version)?;
+    text.parse().map_err(|error| Problem::new(Code::InvalidRequest, error))
+}
+
+fn not_here(version: &FunctionVersion) -> Problem {
+    Problem::new(Code::FunctionNotFound, format!("{version} is not here"))
+}
+
+/// Every component that is here, and those that a rollout waits for.
+async fn all(api: &Api) -> Result<Vec<Value>, Problem> {
+    let region = api.region.clone();
+    let facts = blocking(move || Ok(component::all(region.store())?)).await?;
+    let mut tables: BTreeMap<FunctionVersion, BTreeMap<TableName, RolloutView>> = BTreeMap::new();
+    // Of several rollouts of a version to a table the last counts.
+    for view in api.region.rollouts().await {
+        if view.rollout.state != RolloutState::Superseded {
+            let of_version = tables.entry(view.rollout.version).or_default();
+            of_version.insert(view.rollout.table.clone(), view);
+        }
+    }
+    let mut items = Vec::new();
+    for (version, facts) in facts {
+        let of_version = tables.remove(&version).unwrap_or_default();
+        items.push(json!({
+            "version": version.to_string(),
+            "name": (!facts.name.is_empty()).then_some(facts.name),
+            "size": facts.bytes,
+            "uploaded_at": rfc3339(facts.uploaded_at_ms),
+            "tables": of_version.values().map(of_table).collect::<Vec<_>>(),
+        }));
+    }
+    for (version, of_version) in tables {
+        items.push(json!({
+            "version": version.to_string(),
+            "name": null,
+            "size": null,
+            "uploaded_at": null,
+            "tables": of_version.values().map(of_table).collect::<Vec<_>>(),
+        }));
+    }
+    Ok(items)
+}
+
+fn of_table(view: &RolloutView) -> Value {
+    let rollout = &view.rollout;
+    let active = rollout.regions.iter().filter(|(_, progress)| progress.active);
+    json!({
+        "table": rollout.table.as_str(),
+        "state": rollout.state.as_str(),
+        "rollout_id": rollout.id.to_string(),
+        "active_in": active.map(|(region, _)| region.as_str()).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,199 @@
+//! Rows.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+use syncline_core::{IMAGE_BYTES_MAX, Image, NotCanonical, Operation, WriteRefused, partition_of};
+use syncline_store::kv::{row, waiting};
+use syncline_store::rows_of_table;
+
+use super::params::{self, Params, PathOf, QueryOf, etag};
+use super::{Api, blocking, body};
+use crate::problem::{Code, Problem};
+use crate::region::{Acknowledged, Region, WriteError};
+
+/// A row may come with white space and escapes that its canonical form has not.
+const BODY_BYTES_MAX: usize = 4 * IMAGE_BYTES_MAX;
+
+const HLC: HeaderName = HeaderName::from_static("syncline-hlc");
+const WAITING: HeaderName = HeaderName::from_static("syncline-waiting");
+
+fn header_value(text: String) -> Result<HeaderValue, Problem> {
+    HeaderValue::try_from(text).map_err(|error| Problem::new(Code::Internal, error))
+}
+
+/// `GET /v1/tables/{table}/rows/{pk}`
+pub(super) async fn get(
+    State(api): State<Api>,
+    parts: PathOf<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let key = params::row(parts)?;
+    let region = api.region;
+    let read = move || {
+        let partition = partition_of(&key, region.partitions());
+        let state = row::get(region.store(), partition, &key)?;
+        let waits = waiting::of_row(region.store(), partition, &key)?.len();
+        Ok((key, state, waits))
+    };
+    let (key, state, waits) = blocking(read).await?;
+    let mut response = match state.as_ref().and_then(|state| state.image.clone().zip(Some(state))) {
+        None => {
+            let detail = format!("table {} has no row {}", key.table, key.pk);
+            Problem::new(Code::RowNotFound, detail).into_response()
+        }
+        Some((image, state)) => {
+            let known = params::is_known(&headers, state.tag())?;
+            let mut response = if known {
+                StatusCode::NOT_MODIFIED.into_response()
+            } else {
+                let json = [(header::CONTENT_TYPE, "application/json")];
+                (json, image.as_bytes().to_vec()).into_response()
+            };
+            let headers = response.headers_mut();
+            headers.insert(header::ETAG, header_value(etag(state.tag()))?);
+            headers.insert(HLC, header_value(state.hlc().to_string())?);
+            response
+        }
+    };
+    if waits > 0 {
+        response.headers_mut().insert(WAITING, waits.into());
+    }
+    Ok(response)
+}
+
+/// `PUT /v1/tables/{table}/rows/{pk}`
+pub(super) async fn put(
+    State(api): State<Api>,
+    parts: PathOf<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let key = params::row(parts)?;
+    body::check_json(&headers)?;
+    let precondition = params::precondition(&headers)?;
+    let bytes = body::read(body, BODY_BYTES_MAX).await?;
+    let image = Image::canonicalize(&bytes).map_err(not_a_row)?;
+    let written = api.region.write(key, precondition, Some(image)).await;
+    acknowledge(&api.region, written.map_err(refused)?)
+}
+
+/// `DELETE /v1/tables/{table}/rows/{pk}`
+pub(super) async fn delete(
+    State(api): State<Api>,
+    parts: PathOf<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let key = params::row(parts)?;
+    let precondition = params::precondition(&headers)?;
+    let written = api.region.write(key, precondition, None).await;
+    acknowledge(&api.region, written.map_err(refused)?)
+}
+
+fn not_a_row(error: NotCanonical) -> Problem {
+    let code = match error {
+        NotCanonical::TooLarge { .. } => Code::RowTooLarge,
+        _ => Code::InvalidRow,
+    };
+    Problem::new(code, error)
+}
+
+fn acknowledge(region: &Region, acknowledged: Acknowledged) -> Result<Response, Problem> {
+    let Acknowledged { partition, written } = acknowledged;
+    let status = match written.operation {
+        Operation::Insert => StatusCode::CREATED,
+        Operation::Update | Operation::Delete => StatusCode::OK,
+    };
+    let token = format!("{}/{partition}@{}", region.id(), written.hlc);
+    let tag = header_value(etag(written.tag))?;
+    let hlc = written.hlc.to_string();
+    Ok((status, [(header::ETAG, tag)], Json(json!({"token": token, "hlc": hlc}))).into_response())
+}
+
+fn refused(error: WriteError) -> Problem {
+    match error {
+        WriteError::Refused(WriteRefused::Precondition { current }) => {
+            let problem = Problem::new(Code::PreconditionFailed, "read the row again, and decide");
+            problem.with("etag", current.map(etag))
+        }
+        WriteError::Refused(WriteRefused::NotFound) => {
+            Problem::new(Code::RowNotFound, "there is no such row to delete")
+        }
+        WriteError::Refused(WriteRefused::OutboxFull { outstanding, behind }) => {
+            let names: Vec<String> = behind.iter().map(ToString::to_string).collect();
+            let detail = format!(
+                "{outstanding} changes of this partition are not confirmed by {}: bring that back, or \
+                 evict it",
+                names.join(", ")
+            );
+            Problem::new(Code::RegionsBehind, detail).with("behind", names).retry_after(5)
+        }
+        WriteError::Refused(WriteRefused::ClockBehind) | WriteError::ClockExhausted => {
+            Problem::new(Code::ClockAhead, "set the clock of this region right").retry_after(5)
+        }
+        WriteError::Overloaded => Problem::new(Code::TooManyRequests, error).retry_after(1),
+        WriteError::TooManyTables { .. } => Problem::new(Code::TooManyTables, error),
+        WriteError::NoSpace(_) => Problem::new(Code::NoSpace, error).retry_after(10),
+        WriteError::Store(_) => Problem::new(Code::StoreUnavailable, error).retry_after(10),
+        WriteError::Stopping => Problem::new(Code::Stopping, error).retry_after(5),
+    }
+}
+
+#[derive(Serialize)]
+struct Page {
+    items: Vec<Item>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Item {
+    row_pk: String,
+    image: Box<RawValue>,
+    etag: String,
+}
+
+/// `GET /v1/tables/{table}/rows?prefix=&limit=&cursor=`
+pub(super) async fn list(
+    State(api): State<Api>,
+    name: PathOf<String>,
+    query: QueryOf,
+) -> Result<Response, Problem> {
+    let table = params::table(&params::path(name)?)?;
+    let params = Params::of(query, &["prefix", "limit", "cursor"])?;
+    let limit = params.limit(100, 1000)?;
+    let prefix = params.text("prefix").unwrap_or_default().to_owned();
+    let after = match params.text("cursor") {
+        None => None,
+        Some(cursor) => Some(cursor_of(cursor)?),
+    };
+    let region = api.region;
+    let read = move || {
+        let (store, partitions) = (region.store(), region.partitions());
+        Ok(rows_of_table(store, partitions, &table, &prefix, after.as_ref(), limit)?)
+    };
+    let page = blocking(read).await?;
+    let mut items = Vec::with_capacity(page.rows.len());
+    for (pk, state) in page.rows {
+        let Some(image) = &state.image else { continue };
+        items.push(Item { row_pk: pk.to_string(), image: raw(image)?, etag: etag(state.tag()) });
+    }
+    let next_cursor = page.next.map(|pk| hex::encode(pk.as_str()));
+    Ok(Json(Page { items, next_cursor }).into_response())
+}
+
+fn cursor_of(cursor: &str) -> Result<syncline_core::RowPk, Problem> {
+    let wrong = || Problem::new(Code::InvalidCursor, "use next_cursor as it was given");
+    let pk = hex::decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    pk.and_then(|pk| pk.parse().ok()).ok_or_else(wrong)
+}
+
+/// An image as it stands, for use within another document.
+pub(super) fn raw(image: &Image) -> Result<Box<RawValue>, Problem> {
+    let text = std::str::from_utf8(image.as_bytes()).unwrap_or_default().to_owned();
+    RawValue::from_string(text).map_err(|error| Problem::new(Code::StoreUnavailable, error))
+}

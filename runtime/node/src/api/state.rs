@@ -1,0 +1,110 @@
+//! How the region stands.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+use syncline_core::{RegionId, TableDigest, TableName};
+
+use super::Api;
+use crate::problem::{Code, Problem};
+use crate::region::PartitionView;
+
+/// `GET /v1/digests`
+pub(super) async fn digests(State(api): State<Api>) -> Result<Json<Value>, Problem> {
+    let views = inspect(&api).await?;
+    let mut tables: BTreeMap<&TableName, TableDigest> = BTreeMap::new();
+    for (table, digest) in views.iter().flat_map(|view| &view.digests) {
+        tables.entry(table).or_default().merge(digest);
+    }
+    let tables: Map<String, Value> = tables
+        .into_iter()
+        .map(|(table, digest)| {
+            (table.to_string(), json!({"rows": digest.rows, "digest": digest.hex()}))
+        })
+        .collect();
+    let taken = |region: &RegionId| -> Vec<String> {
+        views.iter().map(|view| view.taken.get(region).to_string()).collect()
+    };
+    let applied: Map<String, Value> = api
+        .region
+        .regions()
+        .iter()
+        .map(|region| (region.to_string(), json!(taken(region))))
+        .collect();
+    Ok(Json(json!({
+        "region": api.region.id().as_str(),
+        "applied": applied,
+        "waiting": waiting(&views),
+        "tables": tables,
+    })))
+}
+
+/// `GET /v1/topology`
+pub(super) async fn topology(State(api): State<Api>) -> Result<Json<Value>, Problem> {
+    let views = inspect(&api).await?;
+    let region = &api.region;
+    let of_link = |link: crate::region::LinkView| {
+        let waiting: usize = views.iter().filter_map(|v| v.waiting.get(&link.region)).sum();
+        // For display a region's figure is the least of its partitions'.
+        let watermark = views.iter().map(|view| view.watermarks.get(&link.region)).min();
+        let counters: Vec<_> = views.iter().filter_map(|v| v.counters.get(&link.region)).collect();
+        let sum = |field: fn(&syncline_core::LinkCounters) -> u64| -> u64 {
+            counters.iter().map(|counters| field(counters)).sum()
+        };
+        json!({
+            "region": link.region.as_str(),
+            "self": link.own,
+            "link": link.state,
+            "reason": link.reason,
+            "lag_ms": link.lag_ms,
+            "waiting": waiting,
+            "watermark": watermark.unwrap_or_default().to_string(),
+            "records": {
+                "consumed": sum(|c| c.consumed),
+                "applied": sum(|c| c.applied),
+                "duplicate": sum(|c| c.duplicate),
+                "gap": sum(|c| c.gap),
+                "waiting": waiting,
+                "quarantined": sum(|c| c.quarantined),
+                "dropped": sum(|c| c.dropped),
+            },
+        })
+    };
+    Ok(Json(json!({
+        "region": region.id().name(),
+        "incarnation": region.id().incarnation(),
+        "partitions": region.partitions().get(),
+        "outbox": views.iter().map(|view| view.outstanding).sum::<usize>(),
+        "waiting": waiting(&views),
+        "rows_with_history": views.iter().map(|view| view.rows_with_history).sum::<usize>(),
+        "regions": region.links().into_iter().map(of_link).collect::<Vec<_>>(),
+    })))
+}
+
+/// `GET /healthz`: the process lives.
+pub(super) async fn health() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: the region takes requests.
+pub(super) async fn ready(State(api): State<Api>) -> Response {
+    match api.region.fatal() {
+        None => Json(json!({"region": api.region.id().as_str(), "ready": true})).into_response(),
+        Some(reason) => Problem::new(Code::StoreUnavailable, reason).into_response(),
+    }
+}
+
+fn waiting(views: &[PartitionView]) -> usize {
+    views.iter().flat_map(|view| view.waiting.values()).sum()
+}
+
+async fn inspect(api: &Api) -> Result<Vec<PartitionView>, Problem> {
+    let views = api.region.inspect().await;
+    if views.len() == api.region.partitions().get() as usize {
+        return Ok(views);
+    }
+    Err(Problem::new(Code::Stopping, "the region is stopping").retry_after(5))
+}

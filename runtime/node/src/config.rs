@@ -1,0 +1,466 @@
+//! The configuration of a region: a TOML file, any value of which can come from the environment.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use syncline_core::{PartitionCount, RegionId};
+use thiserror::Error;
+
+/// In front of the names of environment variables: `SYNCLINE_API__LISTEN` is `listen` of `[api]`.
+const ENVIRONMENT_PREFIX: &str = "SYNCLINE_";
+/// Variables of the command line, which are no configuration.
+const ENVIRONMENT_OF_CLI: [&str; 2] = ["SYNCLINE_URL", "SYNCLINE_TOKEN"];
+
+/// Why a configuration is refused.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("read configuration {}", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or a key or value in it is wrong. The reason names line and column.
+    #[error("configuration {}: {reason}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Values that are each right do not go together.
+    #[error("configuration {}, line {line}: {reason}", file.display())]
+    Combination {
+        /// The file.
+        file: PathBuf,
+        /// Where the key stands, or its section; 1 if neither does.
+        line: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A value from the environment is wrong.
+    #[error("environment variable {variable}: {reason}")]
+    Environment {
+        /// The variable.
+        variable: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A region's configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This region.
+    pub region: RegionId,
+    /// All regions, this one included.
+    pub regions: Vec<RegionId>,
+    /// Where the region's data is.
+    pub data: PathBuf,
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// The folder of the embedded bus, shared by the regions of this machine.
+    pub bus: PathBuf,
+    /// Into how many partitions rows are spread.
+    pub partitions: PartitionCount,
+    /// The limits.
+    pub limits: LimitsConfig,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileConfig {
+    region: RegionSection,
+    api: ApiSection,
+    store: StoreSection,
+    bus: BusSection,
+    regions: BTreeMap<String, PeerSection>,
+    limits: LimitsConfig,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RegionSection {
+    id: Option<RegionName>,
+    data: Option<PathBuf>,
+    incarnation: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ApiSection {
+    listen: Option<SocketAddr>,
+    auth: Option<Auth>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Auth {
+    None,
+    Tokens,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct StoreSection {
+    engine: Option<Engine>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Engine {
+    Sled,
+    Fjall,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct BusSection {
+    kind: Option<BusKind>,
+    partitions: Option<Partitions>,
+    dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum BusKind {
+    Embedded,
+    Kafka,
+}
+
+/// What is said of a region. The brokers' addresses belong to Kafka.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PeerSection {
+    #[allow(dead_code, reason = "taken, so that a file for Kafka can be checked")]
+    bootstrap_servers: Option<String>,
+}
+
+/// Limits that can be set. All others stand in the reference.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Writes and batches that wait for a partition's thread.
+    pub queue: usize,
+    /// A partition takes no local writes while so many of its changes are not confirmed by every
+    /// region.
+    pub unconfirmed_changes: usize,
+    /// A link is not read while so many of its changes wait in a partition.
+    pub waiting_changes: usize,
+    /// Conflicts kept in the log; the oldest go first.
+    pub conflicts: u64,
+    /// Tables that local writes may make.
+    pub tables: usize,
+    /// How far the wall clock may be ahead of what the peers tell.
+    pub max_clock_skew: HumanDuration,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            queue: 1024,
+            unconfirmed_changes: 1_000_000,
+            waiting_changes: 100_000,
+            conflicts: 100_000,
+            tables: 4096,
+            max_clock_skew: HumanDuration(Duration::from_millis(500)),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct RegionName(RegionId);
+
+impl TryFrom<String> for RegionName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let region: RegionId = text.parse().map_err(|e: syncline_core::InvalidId| e.to_string())?;
+        if region.incarnation() > 1 {
+            return Err("the incarnation stands in a key of its own, not in the id".into());
+        }
+        Ok(Self(region))
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "u32")]
+struct Partitions(PartitionCount);
+
+impl TryFrom<u32> for Partitions {
+    type Error = String;
+
+    fn try_from(count: u32) -> Result<Self, String> {
+        PartitionCount::new(count).map(Self).map_err(|e| e.to_string())
+    }
+}
+
+/// A duration as people write it: `500ms`, `10s`, `5m`, `1h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct HumanDuration(pub Duration);
+
+impl TryFrom<String> for HumanDuration {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(split);
+        let unit_ms = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => 0,
+        };
+        match number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit_ms)) {
+            Some(ms) if unit_ms > 0 => Ok(Self(Duration::from_millis(ms))),
+            _ => Err(format!("a duration is written as 500ms, 10s, 5m or 1h, not {text:?}")),
+        }
+    }
+}
+
+/// Reads a configuration file and the environment.
+pub fn load(file: &Path) -> Result<Config, ConfigError> {
+    let read = |source| ConfigError::Read { file: file.into(), source };
+    let text = std::fs::read_to_string(file).map_err(read)?;
+    parse(file, &text, std::env::vars())
+}
+
+/// Checks a configuration file; answers what it comes to, for people.
+pub fn check(file: &Path) -> Result<String, ConfigError> {
+    let config = load(file)?;
+    let regions: Vec<&str> = config.regions.iter().map(RegionId::as_str).collect();
+    Ok(format!(
+        "{} is in order: region {} of {}, {} partitions, API on {}, data in {}",
+        file.display(),
+        config.region,
+        regions.join(", "),
+        config.partitions.get(),
+        config.listen,
+        config.data.display()
+    ))
+}
+
+fn parse(
+    file: &Path,
+    text: &str,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<Config, ConfigError> {
+    let in_file = |reason: String| ConfigError::File { file: file.into(), reason };
+    // The file by itself first: its errors then name the line.
+    let mut config: FileConfig =
+        toml::from_str(text).map_err(|error| in_file(error.to_string().trim_end().into()))?;
+    let mut table: toml::Table =
+        toml::from_str(text).map_err(|error| in_file(error.to_string()))?;
+    for (variable, value) in environment {
+        let Some(path) = variable.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
+        if ENVIRONMENT_OF_CLI.contains(&variable.as_str()) || !path.contains("__") {
+            continue;
+        }
+        let wrong =
+            |reason: String| ConfigError::Environment { variable: variable.clone(), reason };
+        set(&mut table, path, &value).map_err(wrong)?;
+        config = table
+            .clone()
+            .try_into()
+            .map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
+    }
+    combine(file, text, config)
+}
+
+/// Sets the value at a path such as `API__LISTEN`; a number or a truth value where it reads as one.
+fn set(table: &mut toml::Table, path: &str, value: &str) -> Result<(), String> {
+    let mut keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
+    let Some(last) = keys.pop().filter(|last| !last.is_empty()) else {
+        return Err("it names no key".into());
+    };
+    let mut at = table;
+    for key in keys {
+        let next = at.entry(key.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        at = next.as_table_mut().ok_or_else(|| format!("{key} is no section"))?;
+    }
+    let value = match (value.parse::<i64>(), value.parse::<bool>()) {
+        (Ok(number), _) => number.into(),
+        (_, Ok(truth)) => truth.into(),
+        _ => toml::Value::String(value.to_owned()),
+    };
+    at.insert(last, value);
+    Ok(())
+}
+
+fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, ConfigError> {
+    let wrong = |section: &str, key: &str, reason: String| ConfigError::Combination {
+        file: file.into(),
+        line: line_of(text, section, key),
+        reason,
+    };
+    let missing = |section: &str, key: &str, example: &str| {
+        wrong(section, key, format!("[{section}] needs {key}, for example {key} = {example}"))
+    };
+    let id = config.region.id.ok_or_else(|| missing("region", "id", "\"eu-west-1\""))?.0;
+    let region = RegionId::with_incarnation(id.as_str(), config.region.incarnation.unwrap_or(1))
+        .map_err(|error| wrong("region", "incarnation", error.to_string()))?;
+    let data = config.region.data.ok_or_else(|| missing("region", "data", "\"data/eu-west-1\""))?;
+    let listen = config.api.listen.ok_or_else(|| missing("api", "listen", "\"127.0.0.1:8080\""))?;
+    match config.api.auth {
+        Some(Auth::None) if listen.ip().is_loopback() => {}
+        Some(Auth::None) => {
+            let reason = format!("auth = \"none\" is taken on loopback only, not on {listen}");
+            return Err(wrong("api", "auth", reason));
+        }
+        Some(Auth::Tokens) | None => {
+            let reason = "this version has no tokens yet: listen on loopback, with auth = \"none\"";
+            return Err(wrong("api", "auth", reason.into()));
+        }
+    }
+    if config.store.engine == Some(Engine::Fjall) {
+        let reason = "this version has no store but engine = \"sled\"";
+        return Err(wrong("store", "engine", reason.into()));
+    }
+    if config.bus.kind != Some(BusKind::Embedded) {
+        let reason = "this version has no bus but kind = \"embedded\", on one machine";
+        return Err(wrong("bus", "kind", reason.into()));
+    }
+    let mut regions = Vec::new();
+    for name in config.regions.keys() {
+        let other: RegionId = name.parse().map_err(|e| wrong("regions", name, format!("{e}")))?;
+        // This region is counted in its present incarnation.
+        regions.push(if other.name() == region.name() { region.clone() } else { other });
+    }
+    if !regions.contains(&region) {
+        let reason = format!("the list of regions lacks this one: add [regions.{}]", id.as_str());
+        return Err(wrong("region", "id", reason));
+    }
+    if regions.len() > 64 {
+        return Err(wrong("regions", "", format!("{} regions, the limit is 64", regions.len())));
+    }
+    let folder = file.parent().unwrap_or_else(|| Path::new(""));
+    Ok(Config {
+        region,
+        regions,
+        data: folder.join(data),
+        listen,
+        bus: folder.join(config.bus.dir.unwrap_or_else(|| "bus".into())),
+        partitions: config.bus.partitions.map_or_else(default_partitions, |p| p.0),
+        limits: config.limits,
+    })
+}
+
+/// The number of partitions where nothing is said: 8.
+pub fn default_partitions() -> PartitionCount {
+    PartitionCount::new(8).unwrap_or_else(|_| unreachable!("8 is within the bounds"))
+}
+
+/// The line of a key, else of its section.
+fn line_of(text: &str, section: &str, key: &str) -> usize {
+    let mut current = "";
+    let mut section_at = 1;
+    for (line, number) in text.lines().map(str::trim).zip(1..) {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+            current = name.trim();
+            if current == section || current == format!("{section}.{key}") {
+                section_at = number;
+            }
+        } else if current == section
+            && line.split('=').next().is_some_and(|name| name.trim() == key)
+        {
+            return number;
+        }
+    }
+    section_at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+[region]
+id = "eu-west-1"
+data = "data/eu-west-1"
+[api]
+listen = "127.0.0.1:8080"
+auth = "none"
+[bus]
+kind = "embedded"
+partitions = 4
+[regions.eu-west-1]
+[regions.us-east-1]
+[limits]
+max_clock_skew = "2s"
+"#;
+
+    fn parsed(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+        let variables = environment.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+        parse(Path::new("conf/region.toml"), text, variables).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_good_file_is_taken() {
+        let config = parsed(GOOD, &[]).unwrap();
+        assert_eq!(config.region.as_str(), "eu-west-1");
+        assert_eq!(config.regions.len(), 2);
+        assert_eq!(config.data, Path::new("conf/data/eu-west-1"));
+        assert_eq!(config.partitions.get(), 4);
+        assert_eq!(config.limits.max_clock_skew.0, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn the_environment_comes_last() {
+        let config = parsed(
+            GOOD,
+            &[
+                ("SYNCLINE_API__LISTEN", "127.0.0.1:9"),
+                ("SYNCLINE_BUS__PARTITIONS", "16"),
+                ("SYNCLINE_URL", "http://elsewhere"),
+                ("PATH", "x"),
+            ],
+        );
+        let config = config.unwrap();
+        assert_eq!((config.listen.port(), config.partitions.get()), (9, 16));
+        let error = parsed(GOOD, &[("SYNCLINE_BUS__PARTITIONS", "many")]).unwrap_err();
+        assert!(error.contains("SYNCLINE_BUS__PARTITIONS"), "{error}");
+        let error = parsed(GOOD, &[("SYNCLINE_API__PORT", "1")]).unwrap_err();
+        assert!(error.contains("SYNCLINE_API__PORT") && error.contains("port"), "{error}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        for (from, to, line, reason) in [
+            ("auth = \"none\"", "auht = \"none\"", "line 7", "auht"),
+            ("partitions = 4", "partitions = 0", "line 10", "1 to 1,024"),
+            ("partitions = 4", "partitions = \"4\"", "line 10", "invalid type"),
+            ("id = \"eu-west-1\"", "id = \"eu west\"", "line 3", "a region is"),
+            ("id = \"eu-west-1\"", "id = \"eu-west-2\"", "line 3", "[regions.eu-west-2]"),
+            ("127.0.0.1:8080", "0.0.0.0:8080", "line 7", "loopback only"),
+            ("auth = \"none\"", "auth = \"tokens\"", "line 7", "no tokens yet"),
+            ("kind = \"embedded\"", "kind = \"kafka\"", "line 9", "embedded"),
+            ("kind = \"embedded\"", "kind = \"carrier-pigeon\"", "line 9", "unknown variant"),
+            ("\"2s\"", "\"soon\"", "line 14", "500ms"),
+            ("data = \"data/eu-west-1\"\n", "", "line 2", "needs data"),
+            ("[limits]", "[limits", "line 13", ""),
+            ("[regions.us-east-1]", "[regions.\"us east\"]", "line", "a region is"),
+        ] {
+            let error = parsed(&GOOD.replace(from, to), &[]).unwrap_err();
+            assert!(error.contains(line) && error.contains(reason), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        let read = |text: &str| HumanDuration::try_from(text.to_owned()).map(|d| d.0.as_millis());
+        assert_eq!(read("500ms"), Ok(500));
+        assert_eq!((read("10s"), read("5m"), read("1h")), (Ok(10_000), Ok(300_000), Ok(3_600_000)));
+        for bad in ["", "5", "ms", "-1s", "1.5s", "1d", "99999999999999999999s"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! One region: its store, its place on the bus, and the threads that carry out what the core says.
+//!
+//! ```text
+//! HTTP ─ Write ─┐                       ┌─ commit ─ sync ─ acknowledge
+//!               ├─ shard: batch, commit ┤
+//! reader ─ Rec ─┘     (one thread       └─ commit ─ sync ─ feeds ─ publisher ─ bus
+//!   ▲                  a partition)
+//!   └── the others' logs on the bus
+//! ```
+//!
+//! Each partition belongs to one shard's thread; the control partition to the controller's. The
+//! syncer makes commits durable, for all of them at once, and only then are clients answered and
+//! records produced.
+
+mod controller;
+mod links;
+mod merging;
+mod publisher;
+mod reader;
+mod rows;
+mod shard;
+mod start;
+mod status;
+mod syncer;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use syncline_core::{
+    Clock, FunctionVersion, Image, PartitionCount, Precondition, RegionId, RowKey, Stamp,
+    TableName, partition_of,
+};
+use syncline_host::Host;
+use syncline_store::SledStore;
+use tokio::sync::oneshot;
+
+pub use controller::{DeployError, Deployed, RolloutView};
+pub use links::Cuts;
+pub use shard::{Acknowledged, WriteError};
+pub use start::StartError;
+pub use status::{LinkView, PartitionView};
+
+use crate::config::LimitsConfig;
+use controller::ControlWork;
+use links::LinkStates;
+use shard::{ShardWork, WriteRequest};
+
+/// What a region is started with.
+#[derive(Clone, Debug)]
+pub struct RegionOptions {
+    /// This region.
+    pub region: RegionId,
+    /// All regions, this one included.
+    pub regions: Vec<RegionId>,
+    /// Its folder.
+    pub data: PathBuf,
+    /// Into how many partitions rows are spread.
+    pub partitions: PartitionCount,
+    /// The limits.
+    pub limits: LimitsConfig,
+    /// How many of its links are cut, for development.
+    pub cuts: Cuts,
+}
+
+/// How often a region says something of itself to each partition.
+pub(crate) const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// A running region.
+pub struct Region {
+    shared: Arc<Shared>,
+    shards: Vec<SyncSender<ShardWork>>,
+    control: SyncSender<ControlWork>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the threads of a region share.
+pub(crate) struct Shared {
+    pub(crate) region: RegionId,
+    pub(crate) regions: Vec<RegionId>,
+    pub(crate) partitions: PartitionCount,
+    pub(crate) limits: LimitsConfig,
+    pub(crate) store: SledStore,
+    pub(crate) host: Host,
+    pub(crate) clock: Clock,
+    pub(crate) links: LinkStates,
+    pub(crate) cuts: Cuts,
+    /// What this region stamps each table's changes with. Set by the controller, after the commit
+    /// that says so.
+    pub(crate) stamps: RwLock<BTreeMap<TableName, Stamp>>,
+    /// Tables that have rows here, for the limit on them.
+    pub(crate) tables: RwLock<std::collections::BTreeSet<TableName>>,
+    pub(crate) stopping: AtomicBool,
+    /// Why the region can go on no longer; set once.
+    fatal: Mutex<Option<String>>,
+}
+
+/// Milliseconds since 1970 by the wall clock.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Shared {
+    /// Stops the region for good: what is in memory may no longer be what the disk holds.
+    pub(crate) fn fail(&self, reason: String) {
+        tracing::error!(region = %self.region, %reason, "the region stops");
+        let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
+        fatal.get_or_insert(reason);
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn stamp(&self, table: &TableName) -> Stamp {
+        let stamps = self.stamps.read().unwrap_or_else(PoisonError::into_inner);
+        stamps.get(table).copied().unwrap_or(Stamp::Lww)
+    }
+
+    /// Counts a table that a local write may make.
+    pub(crate) fn admits_table(&self, table: &TableName) -> bool {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.contains(table) || tables.len() < self.limits.tables
+    }
+
+    pub(crate) fn note_table(&self, table: &TableName) {
+        let known = self.tables.read().unwrap_or_else(PoisonError::into_inner).contains(table);
+        if !known {
+            let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+            tables.insert(table.clone());
+        }
+    }
+}
+
+impl Region {
+    /// This region's id.
+    pub fn id(&self) -> &RegionId {
+        &self.shared.region
+    }
+
+    /// All regions, this one included.
+    pub fn regions(&self) -> &[RegionId] {
+        &self.shared.regions
+    }
+
+    /// Into how many partitions rows are spread.
+    pub fn partitions(&self) -> PartitionCount {
+        self.shared.partitions
+    }
+
+    /// The store, for reading.
+    pub fn store(&self) -> &SledStore {
+        &self.shared.store
+    }
+
+    /// What is cut, for development.
+    pub fn cuts(&self) -> &Cuts {
+        &self.shared.cuts
+    }
+
+    /// Checks and compiles a component; this takes as long as the compiler does.
+    pub fn admit(
+        &self,
+        component: &[u8],
+    ) -> Result<syncline_host::Admitted, syncline_host::Refused> {
+        self.shared.host.admit(component)
+    }
+
+    /// Why the region can go on no longer, if it can't.
+    pub fn fatal(&self) -> Option<String> {
+        self.shared.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes a row; the answer comes once the write is durable.
+    pub async fn write(
+        &self,
+        row: RowKey,
+        precondition: Precondition,
+        image: Option<Image>,
+    ) -> Result<Acknowledged, WriteError> {
+        if self.shared.is_stopping() {
+            return Err(WriteError::Stopping);
+        }
+        if !self.shared.admits_table(&row.table) {
+            return Err(WriteError::TooManyTables { limit: self.shared.limits.tables });
+        }
+        let partition = partition_of(&row, self.shared.partitions);
+        let (reply, answer) = oneshot::channel();
+        let request = WriteRequest { partition, row, precondition, image, reply };
+        let shard = &self.shards[partition as usize % self.shards.len()];
+        match shard.try_send(ShardWork::Write(request)) {
+            Ok(()) => answer.await.unwrap_or(Err(WriteError::Stopping)),
+            Err(TrySendError::Full(_)) => Err(WriteError::Overloaded),
+            Err(TrySendError::Disconnected(_)) => Err(WriteError::Stopping),
+        }
+    }
+
+    /// How each partition stands, as of one moment each.
+    pub async fn inspect(&self) -> Vec<PartitionView> {
+        let mut views = Vec::new();
+        for shard in &self.shards {
+            let (reply, answer) = oneshot::channel();
+            let shard = shard.clone();
+            let work = ShardWork::Inspect(reply);
+            // A full queue empties while the region runs; the wait must not hold up the API.
+            let sent = tokio::task::spawn_blocking(move || shard.send(work).is_ok());
+            if sent.await.unwrap_or(false) {
+                views.extend(answer.await.unwrap_or_default());
+            }
+        }
+        views.sort_by_key(|view: &PartitionView| view.partition);
+        views
+    }
+
+    /// How each link stands.
+    pub fn links(&self) -> Vec<LinkView> {
+        self.shared.links.view(&self.shared)
+    }
+
+    /// Has a table resolve its conflicts with a component that was admitted.
+    pub async fn deploy(
+        &self,
+        table: TableName,
+        admitted: syncline_host::Admitted,
+        component: Vec<u8>,
+    ) -> Result<Deployed, DeployError> {
+        let (reply, answer) = oneshot::channel();
+        self.control(ControlWork::Deploy { table, admitted, component, reply }).await;
+        answer.await.unwrap_or(Err(DeployError::Stopping))
+    }
+
+    /// All rollouts that this region knows of.
+    pub async fn rollouts(&self) -> Vec<RolloutView> {
+        let (reply, answer) = oneshot::channel();
+        self.control(ControlWork::Inspect(reply)).await;
+        answer.await.unwrap_or_default()
+    }
+
+    /// True if the function can be called here.
+    pub fn is_loaded(&self, version: &FunctionVersion) -> bool {
+        self.shared.host.manifest(version).is_some()
+    }
+
+    async fn control(&self, work: ControlWork) {
+        let control = self.control.clone();
+        // The controller may be busy with a component; that is no reason to hold up the API.
+        let sent = tokio::task::spawn_blocking(move || control.send(work).is_ok());
+        let _ = sent.await;
+    }
+
+    /// Takes no more writes, finishes what is under way, and waits for the threads to end.
+    pub fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        for shard in &self.shards {
+            let _ = shard.send(ShardWork::Stop);
+        }
+        let _ = self.control.send(ControlWork::Stop);
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!(region = %self.shared.region, "a thread of the region panicked");
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What is known of each link, and which are cut.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use syncline_core::{Hlc, PartitionCount, RegionId};
+
+use super::status::LinkView;
+use super::{Shared, now_ms};
+
+/// A region that was not heard for so long is called silent.
+const SILENT_AFTER_MS: u64 = 5_000;
+
+/// The pairs of regions that do not read each other. Only `syncline dev` cuts.
+#[derive(Clone, Debug, Default)]
+pub struct Cuts(Arc<Mutex<BTreeSet<(RegionId, RegionId)>>>);
+
+fn pair(a: &RegionId, b: &RegionId) -> (RegionId, RegionId) {
+    let (low, high) = if a < b { (a, b) } else { (b, a) };
+    (low.clone(), high.clone())
+}
+
+impl Cuts {
+    /// As they were kept.
+    pub fn of(pairs: impl IntoIterator<Item = (RegionId, RegionId)>) -> Self {
+        let pairs = pairs.into_iter().map(|(a, b)| pair(&a, &b)).collect();
+        Self(Arc::new(Mutex::new(pairs)))
+    }
+
+    /// Cuts the two from each other, or heals that. Answers true if that changed anything.
+    pub fn set(&self, a: &RegionId, b: &RegionId, cut: bool) -> bool {
+        let mut pairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if cut { pairs.insert(pair(a, b)) } else { pairs.remove(&pair(a, b)) }
+    }
+
+    /// True if the two do not read each other.
+    pub fn between(&self, a: &RegionId, b: &RegionId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&pair(a, b))
+    }
+
+    /// All pairs that are cut.
+    pub fn pairs(&self) -> Vec<(RegionId, RegionId)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+/// How the links of a region stand, told by those who read them and those who apply.
+pub(crate) struct LinkStates(BTreeMap<RegionId, LinkState>);
+
+pub(crate) struct LinkState {
+    /// Why the link is not read any more: a fork, or records newer than this software.
+    stopped: Mutex<Option<String>>,
+    heard_at_ms: AtomicU64,
+    heard_hlc: AtomicU64,
+    /// For each partition: so much waits that the link is not to be read.
+    full: Vec<AtomicBool>,
+}
+
+impl LinkStates {
+    pub(super) fn new<'a>(
+        peers: impl Iterator<Item = &'a RegionId>,
+        partitions: PartitionCount,
+    ) -> Self {
+        let state = || LinkState {
+            stopped: Mutex::default(),
+            heard_at_ms: AtomicU64::new(0),
+            heard_hlc: AtomicU64::new(0),
+            full: (0..partitions.get()).map(|_| AtomicBool::new(false)).collect(),
+        };
+        Self(peers.map(|peer| (peer.clone(), state())).collect())
+    }
+
+    pub(super) fn get(&self, peer: &RegionId) -> Option<&LinkState> {
+        self.0.get(peer)
+    }
+
+    pub(super) fn stop(&self, peer: &RegionId, reason: String) {
+        let Some(state) = self.0.get(peer) else { return };
+        let mut stopped = state.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        if stopped.is_none() {
+            tracing::error!(%peer, %reason, "the link stops");
+            *stopped = Some(reason);
+        }
+    }
+
+    pub(super) fn view(&self, shared: &Shared) -> Vec<LinkView> {
+        let now = now_ms();
+        let mut views: Vec<LinkView> = self
+            .0
+            .iter()
+            .map(|(peer, state)| {
+                let heard = state.heard_at_ms.load(Ordering::Relaxed);
+                let lag = now.saturating_sub(state.heard_hlc.load(Ordering::Relaxed) >> 16);
+                let stopped = state.stopped();
+                let state = if stopped.is_some() {
+                    "stopped"
+                } else if shared.cuts.between(&shared.region, peer) {
+                    "cut"
+                } else if now.saturating_sub(heard) > SILENT_AFTER_MS {
+                    "silent"
+                } else {
+                    "up"
+                };
+                let lag_ms = (heard > 0).then_some(lag);
+                LinkView { region: peer.clone(), own: false, state, lag_ms, reason: stopped }
+            })
+            .collect();
+        views.push(LinkView {
+            region: shared.region.clone(),
+            own: true,
+            state: "up",
+            lag_ms: Some(0),
+            reason: None,
+        });
+        views.sort_by(|a, b| a.region.cmp(&b.region));
+        views
+    }
+}
+
+impl LinkState {
+    pub(super) fn stopped(&self) -> Option<String> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn heard(&self, hlc: Hlc) {
+        self.heard_at_ms.store(now_ms(), Ordering::Relaxed);
+        self.heard_hlc.fetch_max(hlc.bits(), Ordering::Relaxed);
+    }
+
+    pub(super) fn set_full(&self, partition: u32, full: bool) {
+        if let Some(flag) = self.full.get(partition as usize) {
+            flag.store(full, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn is_full(&self, partition: u32) -> bool {
+        self.full.get(partition as usize).is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_holds_both_ways() {
+        let (a, b, c): (RegionId, RegionId, RegionId) =
+            ("a".parse().unwrap(), "b".parse().unwrap(), "c".parse().unwrap());
+        let cuts = Cuts::default();
+        assert!(cuts.set(&b, &a, true) && !cuts.set(&a, &b, true));
+        assert!(cuts.between(&a, &b) && cuts.between(&b, &a) && !cuts.between(&a, &c));
+        assert_eq!(Cuts::of(cuts.pairs()).pairs(), vec![(a.clone(), b.clone())]);
+        assert!(cuts.set(&a, &b, false) && !cuts.between(&a, &b));
+    }
+}

@@ -1,0 +1,65 @@
+//! How a region stands, for those who ask.
+
+use std::collections::BTreeMap;
+
+use syncline_core::{
+    Hlc, LinkCounters, Partition, RegionId, TableDigest, TableName, VersionVector,
+};
+
+/// How one partition stands.
+#[derive(Clone, Debug)]
+pub struct PartitionView {
+    /// Which.
+    pub partition: u32,
+    /// For each region the last change taken of it.
+    pub taken: VersionVector,
+    /// For each region up to where all its changes are applied.
+    pub watermarks: VersionVector,
+    /// For each region up to where all its changes are applied everywhere.
+    pub stable: VersionVector,
+    /// Changes that wait, by the region that made them.
+    pub waiting: BTreeMap<RegionId, usize>,
+    /// What became of each region's records.
+    pub counters: BTreeMap<RegionId, LinkCounters>,
+    /// This region's changes that some region has not confirmed.
+    pub outstanding: usize,
+    /// Every region has taken this region's changes up to here.
+    pub confirmed: Hlc,
+    /// Rows that keep history.
+    pub rows_with_history: usize,
+    /// The partition's part of each table.
+    pub digests: BTreeMap<TableName, TableDigest>,
+}
+
+impl PartitionView {
+    pub(super) fn of(partition: &Partition) -> Self {
+        let links = || partition.links();
+        Self {
+            partition: partition.number(),
+            taken: partition.taken(),
+            watermarks: partition.watermarks().clone(),
+            stable: partition.stable().clone(),
+            waiting: links().map(|(region, _, waiting)| (region.clone(), waiting)).collect(),
+            counters: links().map(|(region, link, _)| (region.clone(), link.counters)).collect(),
+            outstanding: partition.outstanding(),
+            confirmed: partition.confirmed(),
+            rows_with_history: partition.rows_with_history(),
+            digests: partition.digests().clone(),
+        }
+    }
+}
+
+/// How one link stands.
+#[derive(Clone, Debug)]
+pub struct LinkView {
+    /// The region at its other end; or this one.
+    pub region: RegionId,
+    /// It is this region.
+    pub own: bool,
+    /// up, cut, silent or stopped.
+    pub state: &'static str,
+    /// How old the newest that was heard of the region is.
+    pub lag_ms: Option<u64>,
+    /// Why it stopped.
+    pub reason: Option<String>,
+}

@@ -1,0 +1,124 @@
+//! `syncline serve`: one region a process. And what it shares with `syncline dev`: serving, and
+//! stopping.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use syncline_bus::EmbeddedBus;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::api::{Api, router};
+use crate::config;
+use crate::region::{Cuts, Region, RegionOptions};
+
+/// Requests under way have so long to end when the process is told to stop.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+/// How often it is looked whether a region can go on.
+const WATCH_EVERY: Duration = Duration::from_millis(200);
+
+/// A region and where its API listens.
+pub(crate) struct Served {
+    pub(crate) api: Api,
+    pub(crate) listener: TcpListener,
+}
+
+/// Runs one region until the process is told to stop.
+pub fn run(file: &Path) -> Result<()> {
+    init_logging();
+    let config = config::load(file)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let listener = runtime
+        .block_on(TcpListener::bind(config.listen))
+        .with_context(|| format!("listen on {}", config.listen))?;
+    let bus = EmbeddedBus::open(&config.bus, config.partitions).context("open the embedded bus")?;
+    let region = Region::start(
+        RegionOptions {
+            region: config.region,
+            regions: config.regions,
+            data: config.data,
+            partitions: config.partitions,
+            limits: config.limits,
+            cuts: Cuts::default(),
+        },
+        &bus,
+    )?;
+    println!("syncline: region {} on http://{}", region.id(), listener.local_addr()?);
+    let api = Api { region: Arc::new(region), dev: None };
+    runtime.block_on(serve_all(vec![Served { api, listener }]))
+}
+
+/// Logs go to stderr, in the amount that `SYNCLINE_LOG` asks for.
+pub(crate) fn init_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SYNCLINE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    // A second call, in a test, changes nothing.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
+}
+
+/// Serves until SIGINT, SIGTERM, or a region that cannot go on; then lets requests end, and stops
+/// the regions.
+pub(crate) async fn serve_all(served: Vec<Served>) -> Result<()> {
+    let (stop, stopped) = watch::channel(false);
+    let mut servers = Vec::new();
+    let mut regions = Vec::new();
+    for Served { api, listener } in served {
+        regions.push(Arc::clone(&api.region));
+        let mut stopped = stopped.clone();
+        let server = axum::serve(listener, router(api)).with_graceful_shutdown(async move {
+            // The sender is gone only when the process ends, too.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        });
+        servers.push(tokio::spawn(server.into_future()));
+    }
+    let fatal = tokio::select! {
+        () = told_to_stop() => None,
+        reason = failed(&regions) => Some(reason),
+    };
+    let _ = stop.send(true);
+    let drained = async {
+        for server in servers {
+            let _ = server.await;
+        }
+    };
+    if tokio::time::timeout(DRAIN_TIME_MAX, drained).await.is_err() {
+        tracing::warn!("some requests did not end in time");
+    }
+    let stop_all = tokio::task::spawn_blocking(move || regions.iter().for_each(|r| r.stop()));
+    let _ = stop_all.await;
+    match fatal {
+        None => Ok(()),
+        Some(reason) => bail!("stopped: {reason}"),
+    }
+}
+
+async fn told_to_stop() {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        tracing::error!("cannot wait for signals; stop the process with SIGKILL");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+async fn failed(regions: &[Arc<Region>]) -> String {
+    loop {
+        for region in regions {
+            if let Some(reason) = region.fatal() {
+                return format!("region {}: {reason}", region.id());
+            }
+        }
+        tokio::time::sleep(WATCH_EVERY).await;
+    }
+}
