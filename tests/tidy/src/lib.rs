@@ -19,6 +19,7 @@ pub mod lock_files;
 pub mod manifests;
 pub mod metadata;
 pub mod places;
+pub mod routes;
 pub mod source;
 pub mod spdx;
 pub mod tree;

@@ -63,7 +63,8 @@ fn limits(path: &str, text: &str) -> Vec<Limit> {
         if !name.ends_with("MAX") {
             return None;
         }
-        let expression = rest.split_once(" = ")?.1.trim_end_matches(';');
+        // What stands on a line of its own is no plain number.
+        let expression = rest.split_once(" =")?.1.trim().trim_end_matches(';');
         let value = number(expression).map(|number| shown(number, name.contains("BYTES")));
         let name = format!("{part}::{name}");
         Some(Limit { path: path.to_owned(), line, name, is_public, value })

@@ -4,7 +4,7 @@ use syncline_tidy::metadata::{Metadata, this_platform};
 use syncline_tidy::tree::{Tree, git, root};
 use syncline_tidy::{
     assert_none, core_is_pure, drawers, error_codes, layers, length, licences, limits, links,
-    lock_files, manifests, places, unfinished, unsafe_code, wit,
+    lock_files, manifests, places, routes, unfinished, unsafe_code, wit,
 };
 
 /// What functions are compiled for.
@@ -83,6 +83,11 @@ fn the_book_names_all_its_pages() {
 #[test]
 fn the_page_of_limits_is_as_the_code() {
     assert_none(limits::check(&Tree::read()));
+}
+
+#[test]
+fn the_page_of_the_api_has_every_route() {
+    assert_none(routes::check(&Tree::read()));
 }
 
 #[test]
