@@ -1,14 +1,18 @@
 //! What an uploaded component must be, checked in one order, the cheapest first, before anything is
 //! compiled. Every region admits the same components, as nothing here depends on the engine.
 
+mod code;
 mod counts;
 mod world;
 
 use thiserror::Error;
 use wasmparser::{Encoding, Parser, Payload, Validator};
 
+use crate::fault::shown;
 use crate::manifest::{InvalidManifest, MANIFEST_SECTION, Manifest};
 use crate::profile::{COMPONENT_BYTES_MAX, FEATURES};
+
+const MESSAGE_BYTES_MAX: usize = 512;
 
 /// Why a component is not taken. Its text says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -70,6 +74,8 @@ pub enum Refused {
     MemoryTooLarge { bytes: u64, limit_bytes: u64 },
     #[error("the component can't be compiled: {what}; build it with another compiler's release")]
     Compile { what: String },
+    #[error("nothing is wrong with the component, but it can't be compiled now: {what}; try again")]
+    NotNow { what: String },
 }
 
 impl Refused {
@@ -90,6 +96,7 @@ impl Refused {
             Self::Manifest(_) => "invalid-manifest",
             Self::MemoryTooLarge { .. } => "memory-too-large",
             Self::Compile { .. } => "compile-failed",
+            Self::NotNow { .. } => "compile-unavailable",
         }
     }
 }
@@ -100,6 +107,7 @@ pub(crate) fn check(component: &[u8]) -> Result<Manifest, Refused> {
     check_is_component(component)?;
     let counts = counts::check_counts(component)?;
     let types = check_valid(component)?;
+    code::check_code(component)?;
     world::check_imports(component, &types)?;
     world::check_export(&types)?;
     let manifest = check_manifest(component)?;
@@ -129,7 +137,7 @@ fn check_is_component(component: &[u8]) -> Result<(), Refused> {
 fn check_valid(component: &[u8]) -> Result<wasmparser::types::Types, Refused> {
     Validator::new_with_features(FEATURES)
         .validate_all(component)
-        .map_err(|error| Refused::Invalid { at: error.offset(), what: error.message().to_owned() })
+        .map_err(|error| Refused::Invalid { at: error.offset(), what: told(error.message()) })
 }
 
 /// At the component's own level, where the build command puts it; not inside of its modules.
@@ -155,5 +163,10 @@ fn check_memory(bytes: u64, manifest: &Manifest) -> Result<(), Refused> {
 }
 
 fn malformed(error: wasmparser::Error) -> Refused {
-    Refused::Malformed { at: error.offset(), what: error.message().to_owned() }
+    Refused::Malformed { at: error.offset(), what: told(error.message()) }
+}
+
+/// A message of the tools below, which may quote the component.
+pub(crate) fn told(message: &str) -> String {
+    shown(message, MESSAGE_BYTES_MAX)
 }

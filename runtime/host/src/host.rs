@@ -149,7 +149,7 @@ impl Host {
         match self.0.prepare(&version, component) {
             Ok(function) => Ok(Admitted { version, manifest: function.manifest }),
             Err(LoadError::Refused(refused)) => Err(refused),
-            Err(other) => Err(Refused::Compile { what: other.to_string() }),
+            Err(other) => Err(Refused::NotNow { what: other.to_string() }),
         }
     }
 
@@ -245,7 +245,8 @@ impl Inner {
         let here = |what: String| LoadError::Engine { version: *version, what };
         let component = compile(&self.engine, bytes).map_err(|error| match error {
             CompileError::Engine(_) | CompileError::Panic => {
-                LoadError::Refused(Refused::Compile { what: error.to_string() })
+                let what = admission::told(&error.to_string());
+                LoadError::Refused(Refused::Compile { what })
             }
             CompileError::Thread(_) => here(error.to_string()),
         })?;

@@ -1,5 +1,7 @@
 //! What is not taken as a merge function, and what it is told.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod guest;
 
 use std::time::{Duration, Instant};
@@ -78,12 +80,23 @@ fn a_component_cut_anywhere_or_with_a_byte_changed_does_no_harm() {
         }
     }
     assert!(admitted <= 1);
+    let mut ran = 0;
     for at in 0..good.len() {
-        let mut bad = good.clone();
-        bad[at] ^= 0x11;
-        // Some changes are only to names or constants.
-        let _ = host.admit(&bad);
+        for mask in [0x01, 0x11, 0x80] {
+            let mut bad = good.clone();
+            bad[at] ^= mask;
+            // Some changes are only to names or constants; then it runs, to any outcome.
+            let version = syncline_core::FunctionVersion::of(&bad);
+            if host.load(version, &bad).is_ok() {
+                match host.run(&version, &guest::case().input()) {
+                    Ok(_) => ran += 1,
+                    Err(fault) => panic!("{at} {mask}: {fault}"),
+                }
+                host.remove(&version);
+            }
+        }
     }
+    assert!(ran > 100, "{ran}");
 }
 
 #[test]
@@ -299,6 +312,39 @@ fn bombs_are_refused_by_their_counts() {
         assert_eq!(code, "component-too-complex", "{message}: {}", &items[..60.min(items.len())]);
     }
     assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+}
+
+#[test]
+fn code_that_is_hard_to_compile_is_refused() {
+    let host = host();
+    let started = Instant::now();
+    let locals = |count| "i32 ".repeat(count);
+    let loops = |count: usize, set: &str| {
+        format!("{}{}", format!("(loop {set} ").repeat(count), ")".repeat(count))
+    };
+    let values = |count| format!("(func (param {}))", "i64 ".repeat(count));
+    let set = "(local.set 1 (i32.add (local.get 2) (local.get 3)))";
+    let many = |places: usize, local_count| {
+        format!("(func (local {}) {})", locals(local_count), loops(1, set).repeat(places))
+    };
+    for items in [
+        format!("(func (local {}) {})", locals(100), loops(51, set)),
+        values(129),
+        many(1_000, 1_000),
+        many(10, 49_000).repeat(9),
+        format!(
+            "(func (local {}) (block (br_table {} (i32.const 0))))",
+            locals(1_000),
+            "0 ".repeat(60_000)
+        ),
+    ] {
+        let (code, message) = refused(&host, &with_items(&items));
+        assert_eq!(code, "component-too-complex", "{message}: {}", &items[..60.min(items.len())]);
+    }
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    for items in [format!("(func (local {}) {})", locals(100), loops(50, set)), values(128)] {
+        host.admit(&with_items(&items)).unwrap();
+    }
 }
 
 #[test]

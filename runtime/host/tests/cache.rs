@@ -1,5 +1,7 @@
 //! Compiled code on disk: used where it is this region's own and whole, thrown away otherwise.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod guest;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! Many at once, slow machines, and functions that are not here.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod guest;
 
 use std::time::{Duration, Instant};

@@ -260,11 +260,16 @@ fn type_bytes(totals: &mut Totals, bytes: usize) -> Result<(), Refused> {
     add(&mut totals.type_bytes, bytes as u64, "bytes of types", TYPE_BYTES_MAX)
 }
 
-fn add(total: &mut u64, count: u64, what: &'static str, max: u64) -> Result<(), Refused> {
+pub(super) fn add(
+    total: &mut u64,
+    count: u64,
+    what: &'static str,
+    max: u64,
+) -> Result<(), Refused> {
     *total = total.saturating_add(count);
     most(what, *total, max)
 }
 
-fn most(what: &'static str, count: u64, max: u64) -> Result<(), Refused> {
+pub(super) fn most(what: &'static str, count: u64, max: u64) -> Result<(), Refused> {
     if count > max { Err(Refused::TooMany { what, count, max }) } else { Ok(()) }
 }

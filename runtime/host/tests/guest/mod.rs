@@ -199,7 +199,7 @@ pub fn load(host: &Host, guest: &Guest) -> FunctionVersion {
     version
 }
 
-/// What a guest is given: the row, and images as JSON.
+/// What a guest is given: the row, and images as JSON in canonical form.
 pub struct Case {
     row: RowKey,
     regions: [RegionId; 2],
@@ -208,7 +208,7 @@ pub struct Case {
 
 impl Case {
     pub fn new(ancestor: Option<&str>, older: Option<&str>, newer: Option<&str>) -> Self {
-        let image = |json: Option<&str>| json.map(|j| Image::canonicalize(j.as_bytes()).unwrap());
+        let image = |json: Option<&str>| json.map(|json| Image::opaque(json.as_bytes()));
         Self {
             row: RowKey { table: "carts".parse().unwrap(), pk: "c-17".parse().unwrap() },
             regions: ["eu-west-1".parse().unwrap(), "us-east-1#2".parse().unwrap()],
