@@ -1,0 +1,179 @@
+//! The trait that the node is written against.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use syncline_core::RegionId;
+use thiserror::Error;
+
+use crate::Envelope;
+
+/// One ordered stream of a region's log.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Lane {
+    /// The changes and heartbeats of this partition.
+    Changes(u32),
+    /// The control partition.
+    Control,
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Changes(partition) => write!(f, "changes/{partition}"),
+            Self::Control => f.write_str("control"),
+        }
+    }
+}
+
+/// A record on its way into the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Where it goes.
+    pub lane: Lane,
+    /// The record.
+    pub envelope: Envelope,
+}
+
+/// What a reader found at one position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The lane that it stands in.
+    pub lane: Lane,
+    /// Where it stands. Positions grow within a lane and mean nothing across lanes.
+    pub position: u64,
+    /// Where to go on reading behind it.
+    pub next_position: u64,
+    /// What it is.
+    pub item: Item,
+}
+
+/// What stands in a log, or should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A record, as it was produced.
+    Record(Envelope),
+    /// Bytes that cannot be read as one. They are delivered once, and reading goes on behind them.
+    Corrupt {
+        /// The bytes; of a damaged stretch that is longer than any record, its beginning.
+        raw: Vec<u8>,
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// The position asked for is not in the log: it was dropped by retention, or the log lost its
+    /// tail. Reading goes on from the log's start or end.
+    Moved {
+        /// The position asked for.
+        asked: u64,
+        /// Where reading goes on.
+        start: u64,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Carries each region's log to every region.
+///
+/// Within a lane records keep the order in which they were produced; between lanes there is none.
+/// A record may be delivered more than once, as the origin produces again what it is not sure of.
+pub trait Bus: Send + Sync {
+    /// The right to append to this region's log. There is one: until it is dropped, a second is
+    /// refused with [`BusError::Owned`], in this process and in others.
+    fn publisher(&self, region: &RegionId) -> Result<Box<dyn Publisher>, BusError>;
+
+    /// Reads a region's log, each lane from the position given for it, from 0 where none is. A
+    /// source that has no log yet is no error; it is waited for.
+    fn reader(&self, source: &RegionId, from: &[(Lane, u64)]) -> Result<Box<dyn Reader>, BusError>;
+
+    /// For every lane of a region's log the position behind its last complete record; 0 where it
+    /// has none.
+    fn ends(&self, source: &RegionId) -> Result<Vec<(Lane, u64)>, BusError>;
+}
+
+/// Appends to one region's log.
+pub trait Publisher: Send {
+    /// Appends the records, in order, and returns when all are taken. After an error any number of
+    /// them may have been taken; what is produced again is a duplicate and does no harm.
+    fn produce(&mut self, records: &[Outgoing]) -> Result<(), BusError>;
+}
+
+/// Reads one region's log.
+pub trait Reader: Send {
+    /// The next deliveries, at most `max_records`, and no more once their payloads reach
+    /// `max_bytes`: a single larger record is still delivered. Waits up to `timeout` for the first
+    /// one; empty if none came.
+    fn poll(
+        &mut self,
+        max_records: usize,
+        max_bytes: usize,
+        timeout: Duration,
+    ) -> Result<Vec<Delivery>, BusError>;
+
+    /// Goes on reading a lane from another position, back or forth. A lane that the source does
+    /// not have is ignored.
+    fn seek(&mut self, lane: Lane, position: u64);
+
+    /// Stops reading a lane; its position stays.
+    fn pause(&mut self, lane: Lane);
+
+    /// Reads a paused lane again.
+    fn resume(&mut self, lane: Lane);
+}
+
+/// Why a bus could not do what it was asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BusError {
+    /// There is a publisher of this region already.
+    #[error("own the log of {region}: another publisher owns it")]
+    Owned {
+        /// The region.
+        region: RegionId,
+    },
+    /// The lane is not one of this bus.
+    #[error("use lane {lane}: the bus has {partitions} partitions")]
+    UnknownLane {
+        /// The lane.
+        lane: Lane,
+        /// How many partitions there are.
+        partitions: u32,
+    },
+    /// The region's log was made with another number of partitions, which is permanent.
+    #[error("use the log of {region}: it has {found} partitions, this region has {expected}")]
+    Partitions {
+        /// The region whose log it is.
+        region: RegionId,
+        /// The number on this side.
+        expected: u32,
+        /// The number in the log.
+        found: u32,
+    },
+    /// The log was written in a way that this software does not know.
+    #[error("use the log of {region}: {reason}")]
+    Format {
+        /// The region whose log it is.
+        region: RegionId,
+        /// What is not understood.
+        reason: String,
+    },
+    /// No reader could read a record of this size. Nothing of the batch was taken.
+    #[error("produce record: it has {bytes} bytes, the limit is {limit}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The largest that is taken.
+        limit: usize,
+    },
+    /// The operating system refused.
+    #[error("{action} {path:?}")]
+    Io {
+        /// What was to be done.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}

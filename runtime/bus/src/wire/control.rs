@@ -1,0 +1,113 @@
+//! What control records say, read and checked.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use syncline_core::{
+    CHUNK_BYTES_MAX, ChangeId, ComponentChunk, ControlBody, RolloutId, RolloutRecord,
+};
+
+use super::entries::Text;
+use super::fields::{self, Reason};
+
+#[derive(Deserialize)]
+struct TypeAlone<'a> {
+    #[serde(borrow, rename = "type")]
+    of: Text<'a>,
+}
+
+pub(super) fn body(json: &str) -> Result<ControlBody, Reason> {
+    // The type is read first, by itself: serde's own tagged enums would copy the whole body.
+    let TypeAlone { of } = fields::object(json)?;
+    match &*of.0 {
+        "component" => component(json).map(ControlBody::Component),
+        "rollout_create" => create(json).map(ControlBody::Rollout),
+        "rollout_ready" => {
+            rollout(json).map(|rollout| ControlBody::Rollout(RolloutRecord::Ready { rollout }))
+        }
+        "rollout_active" => {
+            rollout(json).map(|rollout| ControlBody::Rollout(RolloutRecord::Active { rollout }))
+        }
+        other => {
+            let shown: String = other.chars().take(80).collect();
+            Err(format!("this software does not know the type {shown:?} of a control record"))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ComponentJson<'a> {
+    #[serde(borrow)]
+    version: Text<'a>,
+    index: u32,
+    count: u32,
+    #[serde(borrow)]
+    bytes: Text<'a>,
+}
+
+fn component(json: &str) -> Result<ComponentChunk, Reason> {
+    let json: ComponentJson<'_> = fields::object(json)?;
+    if json.bytes.0.len() > CHUNK_BYTES_MAX.div_ceil(3) * 4 {
+        return Err(format!("a part of a component is over its limit of {CHUNK_BYTES_MAX} bytes"));
+    }
+    let bytes =
+        BASE64.decode(json.bytes.0.as_bytes()).map_err(|error| format!("bytes: {error}"))?;
+    Ok(ComponentChunk {
+        version: fields::version(&json.version.0)?,
+        index: json.index,
+        count: json.count,
+        bytes: bytes.into(),
+    })
+}
+
+#[derive(Deserialize)]
+struct CreateJson<'a> {
+    #[serde(borrow)]
+    table_name: Text<'a>,
+    #[serde(borrow)]
+    version: Text<'a>,
+    #[serde(borrow)]
+    previous: &'a RawValue,
+}
+
+fn create(json: &str) -> Result<RolloutRecord, Reason> {
+    let json: CreateJson<'_> = fields::object(json)?;
+    Ok(RolloutRecord::Create {
+        table: json.table_name.0.parse().map_err(|error| format!("table_name: {error}"))?,
+        version: fields::version(&json.version.0)?,
+        previous: match json.previous.get() {
+            "null" => None,
+            json => Some(rollout_id(json)?),
+        },
+    })
+}
+
+#[derive(Deserialize)]
+struct RolloutJson<'a> {
+    #[serde(borrow)]
+    rollout: &'a RawValue,
+}
+
+fn rollout(json: &str) -> Result<RolloutId, Reason> {
+    let RolloutJson { rollout } = fields::object(json)?;
+    rollout_id(rollout.get())
+}
+
+#[derive(Deserialize)]
+struct RolloutIdJson<'a> {
+    #[serde(borrow)]
+    region: Text<'a>,
+    #[serde(borrow)]
+    hlc: Text<'a>,
+}
+
+fn rollout_id(json: &str) -> Result<RolloutId, Reason> {
+    let json: RolloutIdJson<'_> = fields::object(json)?;
+    let region = json.region.0.parse().map_err(|error| format!("rollout: {error}"))?;
+    let hlc = fields::hlc("rollout", &json.hlc)?;
+    if hlc.is_zero() {
+        return Err("rollout: no record has the HLC zero".to_owned());
+    }
+    Ok(RolloutId(ChangeId { hlc, region }))
+}

@@ -1,0 +1,253 @@
+//! Records into envelopes.
+
+use std::io::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use syncline_core::{
+    ChangeId, ChangeRecord, ControlBody, ControlRecord, Heartbeat, Hlc, Image, Operation, RegionId,
+    RolloutId, RolloutRecord, TableName, VersionVector,
+};
+
+use super::civil::rfc3339;
+use super::{CONTENT_TYPE, CONTROL_KEY, HEARTBEAT_KEY, WIRE_VERSION};
+use crate::Envelope;
+
+/// A change, for the lane of its partition. Its images are copied as they are: what is not
+/// canonical here is refused by every reader.
+pub fn encode_change(record: &ChangeRecord) -> Envelope {
+    let ChangeRecord { row, change, prev } = record;
+    let images = [&change.before, &change.after].into_iter().flatten();
+    let mut json = Object::open(1024 + images.map(|image| image.as_bytes().len()).sum::<usize>());
+    let event_id = change.id.event_id();
+    json.said_by(Some(&event_id), &change.id.region);
+    json.text("table_name", row.table.as_str());
+    json.text("row_pk", row.pk.as_str());
+    json.text("operation", operation_word(change.operation));
+    json.chain(change.id.hlc, *prev);
+    json.text("committed_at", &rfc3339(change.id.hlc.millis()));
+    json.vector("context", &change.context);
+    json.image("before_image", change.before.as_ref());
+    json.image("after_image", change.after.as_ref());
+    json.display("merge_function", change.stamp);
+    json.number("schema_version", 1);
+    json.tags(&change.id.region);
+    Envelope {
+        key: row.to_string(),
+        headers: headers(&change.id.region, event_id, Some(&row.table), "change"),
+        payload: json.close(),
+    }
+}
+
+/// A heartbeat, for the lane whose partition it speaks of.
+pub fn encode_heartbeat(beat: &Heartbeat) -> Envelope {
+    let mut json = Object::open(512);
+    json.said_by(None, &beat.region);
+    json.chain(beat.hlc, beat.prev);
+    json.vector("watermarks", &beat.watermarks);
+    json.vector("taken", &beat.taken);
+    json.tags(&beat.region);
+    let event_id = ChangeId { hlc: beat.hlc, region: beat.region.clone() }.event_id();
+    Envelope {
+        key: HEARTBEAT_KEY.to_owned(),
+        headers: headers(&beat.region, event_id, None, "heartbeat"),
+        payload: json.close(),
+    }
+}
+
+/// A control record, for the control lane.
+pub fn encode_control(record: &ControlRecord) -> Envelope {
+    let ControlRecord { id, prev, body } = record;
+    let body = body_json(body);
+    let mut json = Object::open(512 + body.len());
+    let event_id = id.event_id();
+    json.said_by(Some(&event_id), &id.region);
+    json.chain(id.hlc, *prev);
+    json.raw("body", &body);
+    Envelope {
+        key: CONTROL_KEY.to_owned(),
+        headers: headers(&id.region, event_id, None, "control"),
+        payload: json.close(),
+    }
+}
+
+pub(super) fn operation_word(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Insert => "insert",
+        Operation::Update => "update",
+        Operation::Delete => "delete",
+    }
+}
+
+fn headers(
+    region: &RegionId,
+    event_id: String,
+    table: Option<&TableName>,
+    kind: &str,
+) -> Vec<(String, String)> {
+    let mut headers = vec![
+        ("originating_region".to_owned(), region.as_str().to_owned()),
+        ("event_id".to_owned(), event_id),
+        ("kind".to_owned(), kind.to_owned()),
+        ("content-type".to_owned(), CONTENT_TYPE.to_owned()),
+    ];
+    if let Some(table) = table {
+        headers.insert(2, ("table_name".to_owned(), table.as_str().to_owned()));
+    }
+    headers
+}
+
+fn body_json(body: &ControlBody) -> Vec<u8> {
+    match body {
+        ControlBody::Component(chunk) => {
+            let mut json = Object::open(256 + chunk.bytes.len() / 3 * 4);
+            json.text("type", "component");
+            json.display("version", chunk.version);
+            json.number("index", chunk.index.into());
+            json.number("count", chunk.count.into());
+            json.text("bytes", &BASE64.encode(&chunk.bytes));
+            json.close()
+        }
+        ControlBody::Rollout(record) => rollout_json(record),
+    }
+}
+
+fn rollout_json(record: &RolloutRecord) -> Vec<u8> {
+    let mut json = Object::open(256);
+    match record {
+        RolloutRecord::Create { table, version, previous } => {
+            json.text("type", "rollout_create");
+            json.text("table_name", table.as_str());
+            json.display("version", version);
+            match previous {
+                Some(previous) => json.raw("previous", &rollout_id_json(previous)),
+                None => json.raw("previous", b"null"),
+            }
+        }
+        RolloutRecord::Ready { rollout } => {
+            json.text("type", "rollout_ready");
+            json.raw("rollout", &rollout_id_json(rollout));
+        }
+        RolloutRecord::Active { rollout } => {
+            json.text("type", "rollout_active");
+            json.raw("rollout", &rollout_id_json(rollout));
+        }
+    }
+    json.close()
+}
+
+fn rollout_id_json(RolloutId(id): &RolloutId) -> Vec<u8> {
+    let mut json = Object::open(128);
+    json.text("region", id.region.as_str());
+    json.display("hlc", id.hlc);
+    json.close()
+}
+
+/// A JSON object that is being written, member by member, in the order of the calls.
+struct Object(Vec<u8>);
+
+impl Object {
+    fn open(capacity: usize) -> Self {
+        let mut json = Vec::with_capacity(capacity);
+        json.push(b'{');
+        Self(json)
+    }
+
+    fn close(mut self) -> Vec<u8> {
+        self.0.push(b'}');
+        self.0
+    }
+
+    /// Who says it: what every record begins with.
+    fn said_by(&mut self, event_id: Option<&str>, region: &RegionId) {
+        self.number("v", WIRE_VERSION);
+        if let Some(event_id) = event_id {
+            self.text("event_id", event_id);
+        }
+        self.text("region_id", region.name());
+        self.number("incarnation", region.incarnation().into());
+    }
+
+    /// When, and after what.
+    fn chain(&mut self, hlc: Hlc, prev: Hlc) {
+        self.display("hlc_timestamp", hlc);
+        self.display("prev", prev);
+    }
+
+    fn name(&mut self, name: &str) {
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        push_string(&mut self.0, name);
+        self.0.push(b':');
+    }
+
+    fn raw(&mut self, name: &str, json: &[u8]) {
+        self.name(name);
+        self.0.extend_from_slice(json);
+    }
+
+    fn text(&mut self, name: &str, text: &str) {
+        self.name(name);
+        push_string(&mut self.0, text);
+    }
+
+    fn number(&mut self, name: &str, number: u64) {
+        self.name(name);
+        push_display(&mut self.0, number);
+    }
+
+    /// A string whose text never needs an escape.
+    fn display(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.name(name);
+        self.0.push(b'"');
+        push_display(&mut self.0, value);
+        self.0.push(b'"');
+    }
+
+    fn image(&mut self, name: &str, image: Option<&Image>) {
+        self.raw(name, image.map_or(b"null", Image::as_bytes));
+    }
+
+    fn vector(&mut self, name: &str, vector: &VersionVector) {
+        let mut json = Self::open(vector.len() * 48);
+        for (region, hlc) in vector.iter() {
+            json.display(region.as_str(), hlc);
+        }
+        let json = json.close();
+        self.raw(name, &json);
+    }
+
+    /// Whose changes a filter counts it with: here always its origin alone.
+    fn tags(&mut self, region: &RegionId) {
+        self.name("region_tags");
+        self.0.push(b'[');
+        push_string(&mut self.0, region.as_str());
+        self.0.push(b']');
+    }
+}
+
+fn push_display(json: &mut Vec<u8>, value: impl std::fmt::Display) {
+    // Writing into memory cannot fail.
+    let _ = write!(json, "{value}");
+}
+
+/// With the escapes that JSON demands and no others.
+fn push_string(json: &mut Vec<u8>, text: &str) {
+    json.push(b'"');
+    let mut plain = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        json.extend_from_slice(&text.as_bytes()[plain..at]);
+        plain = at + 1;
+        if byte < 0x20 {
+            push_display(json, format_args!("\\u{byte:04x}"));
+        } else {
+            json.extend_from_slice(&[b'\\', byte]);
+        }
+    }
+    json.extend_from_slice(&text.as_bytes()[plain..]);
+    json.push(b'"');
+}
