@@ -1,0 +1,153 @@
+//! `syncline topology` and `syncline link`: the links between regions.
+
+use serde::Deserialize;
+use ureq::http::Method;
+
+use super::args::{LinkArgs, LinkCommand};
+use super::client::{Client, encode};
+use super::failure::Failure;
+use super::output::{self, Output, fields};
+
+/// A region and its links to the others.
+#[derive(Debug, Deserialize)]
+struct Topology {
+    region: String,
+    incarnation: u32,
+    partitions: u32,
+    /// Changes that not every region has confirmed yet.
+    #[serde(default)]
+    outbox: u64,
+    #[serde(default)]
+    waiting: u64,
+    regions: Vec<Region>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Region {
+    region: String,
+    #[serde(rename = "self", default)]
+    is_self: bool,
+    #[serde(default)]
+    link: Option<String>,
+    #[serde(default)]
+    lag_ms: Option<u64>,
+    #[serde(default)]
+    waiting: u64,
+    #[serde(default)]
+    watermark: Option<String>,
+}
+
+/// The links of `syncline dev` that are not as they should be.
+#[derive(Debug, Deserialize)]
+struct Links {
+    links: Vec<Link>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Link {
+    a: String,
+    b: String,
+    state: String,
+}
+
+/// Shows the region's links.
+pub(super) fn show(client: &Client, out: &Output) -> Result<(), Failure> {
+    let answer = client.get("/v1/topology", &[])?;
+    if out.is_json() {
+        return out.json_as_it_came(&answer.body);
+    }
+    let topology: Topology = client.decode(&answer)?;
+    out.text(&topology.text())
+}
+
+/// Cuts or heals the link between two regions.
+pub(super) fn link(command: LinkCommand, client: &Client, out: &Output) -> Result<(), Failure> {
+    let (LinkArgs { a, b }, action) = match command {
+        LinkCommand::Cut(args) => (args, "cut"),
+        LinkCommand::Heal(args) => (args, "heal"),
+    };
+    let path = format!("/v1/dev/links/{}/{}/{action}", encode(&a), encode(&b));
+    let answer = client.send(Method::POST, &path, &[], Vec::new())?;
+    if out.is_json() {
+        return out.json_as_it_came(&answer.body);
+    }
+    let links: Links = client.decode(&answer)?;
+    out.text(&links.table())
+}
+
+impl Topology {
+    fn text(&self) -> String {
+        let head = fields(&[
+            ("region", self.region.clone()),
+            ("incarnation", self.incarnation.to_string()),
+            ("partitions", self.partitions.to_string()),
+            ("outbox", self.outbox.to_string()),
+            ("waiting", self.waiting.to_string()),
+        ]);
+        let row = |region: &Region| {
+            let lag = region.lag_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
+            let link = region.link.clone().unwrap_or_else(|| "-".to_owned());
+            [
+                region.region.clone(),
+                if region.is_self { "(itself)".to_owned() } else { link },
+                if region.is_self { "-".to_owned() } else { lag },
+                region.waiting.to_string(),
+                region.watermark.clone().unwrap_or_default(),
+            ]
+        };
+        let rows: Vec<_> = self.regions.iter().map(row).collect();
+        let links = output::table(["REGION", "LINK", "LAG", "WAITING", "WATERMARK"], &rows);
+        format!("{head}\n{links}")
+    }
+}
+
+impl Links {
+    fn table(&self) -> String {
+        if self.links.is_empty() {
+            return "no link is cut\n".to_owned();
+        }
+        let row = |link: &Link| [link.a.clone(), link.b.clone(), link.state.clone()];
+        let rows: Vec<_> = self.links.iter().map(row).collect();
+        output::table(["A", "B", "LINK"], &rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topology_shows_each_link() {
+        let topology: Topology = serde_json::from_str(
+            r#"{"region":"us-east-1","incarnation":1,"partitions":8,"outbox":3,"waiting":0,
+                "regions":[
+                  {"region":"us-east-1","self":true,"link":"up","lag_ms":0,"waiting":0,
+                   "watermark":"1795203212955.00000"},
+                  {"region":"eu-west-1","self":false,"link":"cut","lag_ms":1250,"waiting":2,
+                   "watermark":"1795203211705.00001"},
+                  {"region":"ap-south-1","self":false,"link":"silent","lag_ms":null,"waiting":0,
+                   "watermark":null}]}"#,
+        )
+        .unwrap();
+        insta::assert_snapshot!(topology.text(), @r"
+        region       us-east-1
+        incarnation  1
+        partitions   8
+        outbox       3
+        waiting      0
+
+        REGION      LINK      LAG      WAITING  WATERMARK
+        us-east-1   (itself)  -        0        1795203212955.00000
+        eu-west-1   cut       1250 ms  2        1795203211705.00001
+        ap-south-1  silent    -        0
+        ");
+    }
+
+    #[test]
+    fn links_are_shown_with_their_state() {
+        let links: Links =
+            serde_json::from_str(r#"{"links":[{"a":"x","b":"yy","state":"cut"}]}"#).unwrap();
+        assert_eq!(links.table(), "A  B   LINK\nx  yy  cut\n");
+        assert_eq!(Links { links: Vec::new() }.table(), "no link is cut\n");
+    }
+}
