@@ -369,7 +369,7 @@ fn a_type_bomb_is_refused() {
     let host = host();
     let types: String = (1..40)
         .map(|n| {
-            format!("(type $tN (tuple $tM $tM))")
+            "(type $tN (tuple $tM $tM))"
                 .replace('N', &n.to_string())
                 .replace('M', &(n - 1).to_string())
         })
