@@ -168,6 +168,11 @@ impl Partition {
         self.chains.outstanding()
     }
 
+    /// This region's last change in the partition.
+    pub fn last_change(&self) -> Hlc {
+        self.chains.own_change
+    }
+
     /// Every region has taken this region's changes up to here.
     pub fn confirmed(&self) -> Hlc {
         self.chains.confirmed
