@@ -39,10 +39,7 @@ impl Link {
         let Some(state) = self.shared.links.get(&self.source) else { return };
         let mut paused: BTreeSet<u32> = BTreeSet::new();
         while !self.shared.is_stopping() && state.stopped().is_none() {
-            if self.shared.cuts.between(&self.shared.region, &self.source) {
-                std::thread::sleep(WAIT_FOR_HEALING);
-                continue;
-            }
+            self.wait_while_cut();
             for partition in 0..self.shared.partitions.get() {
                 if state.is_full(partition) && paused.insert(partition) {
                     tracing::warn!(source = %self.source, partition, "too much waits: not read");
@@ -53,6 +50,8 @@ impl Link {
             }
             match log.poll(RECORDS_MAX, BYTES_MAX, WAIT) {
                 Ok(deliveries) => {
+                    // What arrived after the cut is not let through by a poll from before it.
+                    self.wait_while_cut();
                     if !self.pass_on(deliveries) {
                         return;
                     }
@@ -62,6 +61,13 @@ impl Link {
                     std::thread::sleep(WAIT);
                 }
             }
+        }
+    }
+
+    fn wait_while_cut(&self) {
+        let shared = &self.shared;
+        while shared.cuts.between(&shared.region, &self.source) && !shared.is_stopping() {
+            std::thread::sleep(WAIT_FOR_HEALING);
         }
     }
 
