@@ -47,7 +47,7 @@ pub fn write_commit(
         }
     }
     for record in &commit.outbox {
-        outbox::put(batch, partition, record.change.id.hlc, encode(record));
+        outbox::put(batch, partition, record.change.id.hlc, &encode(record));
     }
     if let Some(upto) = commit.confirmed {
         outbox::delete_upto(batch, store, partition, upto)?;

@@ -20,7 +20,7 @@ pub fn write_control_commit(
         component::put_chunk(batch, chunk);
     }
     for record in &commit.outbox {
-        outbox::put(batch, CONTROL_PARTITION, record.id.hlc, encode(record));
+        outbox::put(batch, CONTROL_PARTITION, record.id.hlc, &encode(record));
     }
     if let Some(upto) = commit.confirmed {
         outbox::delete_upto(batch, store, CONTROL_PARTITION, upto)?;

@@ -44,22 +44,22 @@ pub(crate) fn head(raw: &[u8]) -> Option<Head<'_>> {
 }
 
 /// Puts a value down under its key. Answers true if it had to be cut.
-pub(crate) fn cut(key: &[u8], mut value: Vec<u8>, mut put: impl FnMut(Vec<u8>, Vec<u8>)) -> bool {
+pub(crate) fn cut(key: Vec<u8>, mut value: Vec<u8>, mut put: impl FnMut(Vec<u8>, Vec<u8>)) -> bool {
     if value.len() <= PIECE_BYTES {
         value.push(WHOLE);
-        put(key.to_vec(), value);
+        put(key, value);
         return false;
     }
     let mut pieces = value.chunks(PIECE_BYTES);
     let mut first = pieces.next().unwrap_or_default().to_vec();
     let mut more = 0u32;
     for piece in pieces {
-        put(piece_key(key, more), piece.to_vec());
+        put(piece_key(&key, more), piece.to_vec());
         more += 1;
     }
     first.extend_from_slice(&more.to_be_bytes());
     first.push(CUT);
-    put(key.to_vec(), first);
+    put(key, first);
     true
 }
 
@@ -83,7 +83,7 @@ mod tests {
         fn what_is_cut_can_be_put_together(len in prop_oneof![0..40usize, 8_000..40_000usize]) {
             let value: Vec<u8> = (0..len).map(|i| (i * 7 % 251) as u8).collect();
             let mut kept = BTreeMap::new();
-            let was_cut = cut(b"k", value.clone(), |key, piece| { kept.insert(key, piece); });
+            let was_cut = cut(b"k".to_vec(), value.clone(), |key, piece| { kept.insert(key, piece); });
             prop_assert!(kept.values().all(|piece| piece.len() <= PIECE_BYTES + 5));
             prop_assert_eq!(was_cut, len > PIECE_BYTES);
             let whole = match head(&kept[&b"k"[..]]).unwrap() {

@@ -174,7 +174,7 @@ impl SledStore {
             match value {
                 Some(value) => {
                     let put = |key: Vec<u8>, piece: Vec<u8>| writes.insert(key, piece);
-                    counts[kind] += u64::from(chunks::cut(&key, value, put));
+                    counts[kind] += u64::from(chunks::cut(key, value, put));
                 }
                 None => writes.remove(key),
             }

@@ -16,9 +16,12 @@ pub fn key(partition: u32, hlc: Hlc) -> Vec<u8> {
 }
 
 /// Keeps a record.
-pub fn put(batch: &mut Batch, partition: u32, hlc: Hlc, mut record: Vec<u8>) {
-    record.insert(0, VERSION);
-    batch.put(key(partition, hlc), record);
+pub fn put(batch: &mut Batch, partition: u32, hlc: Hlc, record: &[u8]) {
+    // Room for the byte that a store may add.
+    let mut value = Vec::with_capacity(record.len() + 2);
+    value.push(VERSION);
+    value.extend_from_slice(record);
+    batch.put(key(partition, hlc), value);
 }
 
 /// The records above `after`, up to and with `upto`, in order: at most `limit`, and about `bytes`,
@@ -90,7 +93,7 @@ mod tests {
         fn reads_back(at in 1..=Hlc::MAX.bits(), record in prop::collection::vec(any::<u8>(), 0..99)) {
             let store = MemoryStore::new();
             let mut batch = Batch::new();
-            put(&mut batch, u32::MAX, hlc(at), record.clone());
+            put(&mut batch, u32::MAX, hlc(at), &record);
             store.commit(batch).unwrap();
             let page = page(&store, u32::MAX, Hlc::ZERO, Hlc::MAX, 9, 9).unwrap();
             prop_assert_eq!(page, vec![(hlc(at), record)]);
@@ -103,8 +106,8 @@ mod tests {
         let store = MemoryStore::new();
         let mut batch = Batch::new();
         for n in 1..=9 {
-            put(&mut batch, 1, hlc(n), vec![n as u8; 10]);
-            put(&mut batch, 2, hlc(n), vec![0]);
+            put(&mut batch, 1, hlc(n), &[n as u8; 10]);
+            put(&mut batch, 2, hlc(n), &[0]);
         }
         store.commit(batch).unwrap();
         let of = |after, upto, limit, bytes| {
@@ -125,7 +128,7 @@ mod tests {
     #[test]
     fn the_form_stays() {
         let mut batch = Batch::new();
-        put(&mut batch, 5, golden::id(1_795_203_212_955 << 16, "a").hlc, b"record".to_vec());
+        put(&mut batch, 5, golden::id(1_795_203_212_955 << 16, "a").hlc, b"record");
         golden::check("outbox", &batch);
     }
 }
