@@ -64,7 +64,7 @@ impl Appender {
     /// Opens the lane for its only owner, and cuts off a torn tail: what an earlier owner, or the
     /// system, did not write to its end.
     pub(super) fn open(dir: PathBuf, retention: Retention) -> Result<Self, BusError> {
-        let mut end = 0;
+        let (mut end, mut base) = (0, 0);
         let mut sealed = VecDeque::new();
         let mut segments = Segment::list(&dir)?;
         while let Some(last) = segments.pop() {
@@ -76,6 +76,7 @@ impl Appender {
             }
             // Nothing of it is left; the lane's end is where it began.
             end = last.follows;
+            base = last.base.max(base);
             fs::remove_file(&last.path).map_err(io_error("remove segment", &last.path))?;
         }
         for segment in segments.into_iter().rev() {
@@ -84,7 +85,7 @@ impl Appender {
             sealed.push_front((segment, size));
         }
         let (current, pending) = (None, Vec::new());
-        Ok(Self { dir, retention, sealed, current, end, base: end, pending })
+        Ok(Self { dir, retention, sealed, current, end, base: base.max(end), pending })
     }
 
     /// Behind the lane's last record.
@@ -96,14 +97,14 @@ impl Appender {
         }
     }
 
-    /// True if something was ever written to it, as far as its folder tells.
-    pub(super) fn is_used(&self) -> bool {
-        self.end() > 0
+    /// The highest position that an earlier owner began at or wrote to, as far as the folder tells.
+    pub(super) fn highest(&self) -> u64 {
+        self.base.max(self.end)
     }
 
     /// The first segment of this owner is to begin here, unless the lane is behind that already.
     pub(super) fn begin_at(&mut self, base: u64) {
-        self.base = base.max(self.end);
+        self.base = self.base.max(base);
     }
 
     /// Adds a record. It is written by [`Appender::flush`], if not before.
@@ -208,4 +209,62 @@ fn cut_tail(segment: &Segment) -> Result<u64, BusError> {
             .map_err(io_error("cut segment", &segment.path))?;
     }
     Ok(sound)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// A file on a disk that has room for some more bytes, and that may refuse to be cut.
+    struct SmallDisk {
+        bytes: RefCell<Vec<u8>>,
+        room: usize,
+        cuts: bool,
+    }
+
+    impl Write for SmallDisk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let held = self.bytes.get_mut();
+            match bytes.len().min(self.room - held.len()) {
+                0 => Err(io::ErrorKind::StorageFull.into()),
+                taken => {
+                    held.extend_from_slice(&bytes[..taken]);
+                    Ok(taken)
+                }
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Appendable for SmallDisk {
+        fn cut(&self, len: u64) -> io::Result<()> {
+            if !self.cuts {
+                return Err(io::ErrorKind::Other.into());
+            }
+            self.bytes.borrow_mut().truncate(len as usize);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_leaves_no_part_of_a_frame() {
+        for cuts in [true, false] {
+            let mut disk = SmallDisk { bytes: RefCell::default(), room: 10, cuts };
+            let mut torn = false;
+            assert!(write_whole(&mut disk, &mut torn, 0, b"12345678").is_ok());
+            let refused = write_whole(&mut disk, &mut torn, 8, b"abcd");
+            assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::StorageFull);
+            assert_eq!(torn, !cuts);
+            assert_eq!(disk.bytes.borrow().len(), if cuts { 8 } else { 10 });
+            // There is room again; where the part is still there, it goes first.
+            (disk.room, disk.cuts) = (100, true);
+            assert!(write_whole(&mut disk, &mut torn, 8, b"abcd").is_ok());
+            assert_eq!((disk.bytes.borrow().as_slice(), torn), (&b"12345678abcd"[..], false));
+        }
+    }
 }

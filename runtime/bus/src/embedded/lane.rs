@@ -43,9 +43,9 @@ pub(super) struct LaneReader {
     position: u64,
     pub(super) paused: bool,
     open: Option<OpenSegment>,
-    /// When the folder was last looked at. Where the publisher is in another process nobody says
-    /// that it has changed.
-    looked: Option<Instant>,
+    /// When the folder was last looked at, and the position then. Where the publisher is in another
+    /// process nobody says that it has changed.
+    looked: Option<(Instant, u64)>,
 }
 
 /// Where the open segment stands in its lane.
@@ -92,18 +92,20 @@ impl LaneReader {
                 window.forget();
                 continue;
             };
-            match open.find(self.position, sealed, window)? {
+            // At the end of the segment before, until there is something in this one.
+            let position = self.position.max(open.segment.base);
+            match open.find(position, sealed, window)? {
                 Found::Frame { body, next } => {
                     let item = match Envelope::from_bytes(body) {
                         Ok(envelope) => Item::Record(envelope),
                         Err(bad) => Item::Corrupt { raw: body.to_vec(), reason: bad.to_string() },
                     };
                     budget.spend(body.len());
-                    self.deliver(next, item, out);
+                    self.deliver(position, next, item, out);
                 }
                 Found::Corrupt { raw, reason, next } => {
                     budget.spend(raw.len());
-                    self.deliver(next, Item::Corrupt { raw, reason }, out);
+                    self.deliver(position, next, Item::Corrupt { raw, reason }, out);
                 }
                 Found::End if sealed => self.open = None,
                 Found::End => {
@@ -123,18 +125,19 @@ impl LaneReader {
         Ok(())
     }
 
-    fn deliver(&mut self, next: u64, item: Item, out: &mut Vec<Delivery>) {
-        let (lane, position) = (self.lane, self.position);
-        out.push(Delivery { lane, position, next_position: next, item });
+    fn deliver(&mut self, position: u64, next: u64, item: Item, out: &mut Vec<Delivery>) {
+        out.push(Delivery { lane: self.lane, position, next_position: next, item });
         self.position = next;
     }
 
     /// Looking costs some system calls; a busy reader's idle lanes need not be asked each time.
     fn may_look(&mut self) -> bool {
         const PAUSE: Duration = Duration::from_millis(10);
-        let may = self.looked.is_none_or(|looked| looked.elapsed() >= PAUSE);
+        let may = self
+            .looked
+            .is_none_or(|(when, position)| position != self.position || when.elapsed() >= PAUSE);
         if may {
-            self.looked = Some(Instant::now());
+            self.looked = Some((Instant::now(), self.position));
         }
         may
     }
@@ -168,9 +171,16 @@ impl LaneReader {
     ) -> Result<bool, BusError> {
         let mut segments = Segment::list(&self.dir)?;
         let after = segments.partition_point(|segment| segment.base <= self.position);
-        let next = (after < segments.len()).then(|| segments.swap_remove(after));
-        let within =
-            if after > 0 { OpenSegment::open(segments.swap_remove(after - 1))? } else { None };
+        // An owner that died before its first record may have left an empty segment, which follows
+        // the same position as the one of the owner after it: the last such is meant.
+        let continues = |segment: &Segment| segment.follows == self.position;
+        let next = segments[after..].iter().rposition(continues).unwrap_or(0) + after;
+        let is_last = next + 1 >= segments.len();
+        let next = (next < segments.len()).then(|| segments.swap_remove(next));
+        let within = match after.checked_sub(1) {
+            Some(within) => OpenSegment::open(segments.swap_remove(within))?,
+            None => None,
+        };
         match (within, next) {
             (None, None) if after == 0 && has_log && self.position > 0 => {
                 self.moved(0, "the log is empty", budget, out);
@@ -181,16 +191,16 @@ impl LaneReader {
             (Some(open), _) if self.position < open.end()? => self.enter(open),
             // The next segment continues the position, or it is the place to go on.
             (_, Some(next)) => {
-                if next.follows == self.position {
-                    self.position = next.base;
-                } else {
+                if next.follows != self.position {
                     let reason = "the log does not hold the position any more";
                     self.moved(next.base, reason, budget, out);
                 }
-                match OpenSegment::open(next)? {
-                    Some(open) => self.enter(open),
-                    None => Ok(false),
+                let Some(open) = OpenSegment::open(next)? else { return Ok(false) };
+                if !is_last && open.end()? == open.segment.base {
+                    // It lost all it had: what follows it follows a position that it does not have.
+                    self.position = open.segment.base;
                 }
+                self.enter(open)
             }
             (Some(open), None) if self.position == open.end()? => self.enter(open),
             (Some(mut open), None) => {
@@ -202,13 +212,13 @@ impl LaneReader {
     }
 
     fn enter(&mut self, open: OpenSegment) -> Result<bool, BusError> {
-        self.open = Some(open);
+        (self.open, self.looked) = (Some(open), None);
         Ok(true)
     }
 
     fn moved(&mut self, start: u64, reason: &str, budget: &mut Budget, out: &mut Vec<Delivery>) {
         budget.spend(0);
         let asked = self.position;
-        self.deliver(start, Item::Moved { asked, start, reason: reason.to_owned() }, out);
+        self.deliver(asked, start, Item::Moved { asked, start, reason: reason.to_owned() }, out);
     }
 }

@@ -36,15 +36,12 @@ impl EmbeddedPublisher {
         let meta = log.meta()?;
         let open = |lane| Appender::open(log.lane(lane), retention);
         let mut lanes = log.lanes().map(open).collect::<Result<Vec<_>, _>>()?;
-        let used = lanes.iter().filter(|lane| lane.is_used()).map(|lane| lane.end());
-        let generation = match (meta, used.max()) {
-            (None, None) => 0,
-            (meta, last) => {
-                let told = meta.map_or(0, |meta| meta.generation.saturating_add(1));
-                let unused = last.map_or(0, |end| (end >> GENERATION_BITS) + 1);
-                told.max(unused).min(GENERATION_MAX)
-            }
+        let told = meta.map_or(0, |meta| meta.generation.saturating_add(1));
+        let unused = match lanes.iter().map(Appender::highest).max() {
+            None | Some(0) => 0,
+            Some(highest) => (highest >> GENERATION_BITS) + 1,
         };
+        let generation = told.max(unused).min(GENERATION_MAX);
         Meta { partitions: log.partitions, generation }.write(&log.path)?;
         for lane in &mut lanes {
             lane.begin_at(generation << GENERATION_BITS);

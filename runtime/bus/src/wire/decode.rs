@@ -119,8 +119,7 @@ fn change(envelope: &Envelope, headers: &Headers<'_>, json: &str) -> Result<Chan
     let table = json.table_name.0.parse().map_err(invalid)?;
     let row = RowKey { table, pk: json.row_pk.0.parse().map_err(invalid)? };
     check_same("the key", &envelope.key, &row.to_string())?;
-    headers.check(&id, Some(row.table.as_str()))?;
-    check_same("event_id", &json.event_id.0, &id.event_id())?;
+    headers.check(&id, Some(&json.event_id), Some(row.table.as_str()))?;
     check_same("committed_at", &json.committed_at.0, &rfc3339(id.hlc.millis()))?;
     if json.schema_version == 0 {
         return Err("schema_version is 0, the first is 1".to_owned());
@@ -166,7 +165,7 @@ fn heartbeat(envelope: &Envelope, headers: &Headers<'_>, json: &str) -> Result<H
     let region = fields::region(&json.region_id, json.incarnation)?;
     let id = ChangeId { hlc: fields::hlc("hlc_timestamp", &json.hlc_timestamp)?, region };
     check_same("the key", &envelope.key, HEARTBEAT_KEY)?;
-    headers.check(&id, None)?;
+    headers.check(&id, None, None)?;
     check_tags(&json.region_tags, &id.region)?;
     let beat = Heartbeat {
         region: id.region,
@@ -205,8 +204,7 @@ fn control_record(
     let region = fields::region(&json.region_id, json.incarnation)?;
     let id = ChangeId { hlc: fields::hlc("hlc_timestamp", &json.hlc_timestamp)?, region };
     check_same("the key", &envelope.key, CONTROL_KEY)?;
-    headers.check(&id, None)?;
-    check_same("event_id", &json.event_id.0, &id.event_id())?;
+    headers.check(&id, Some(&json.event_id), None)?;
     let prev = fields::hlc("prev", &json.prev)?;
     let record = ControlRecord { id, prev, body: control::body(json.body.get())? };
     record.check().map_err(|error| error.to_string())?;

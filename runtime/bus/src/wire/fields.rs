@@ -52,9 +52,19 @@ impl<'a> Headers<'a> {
     }
 
     /// Headers are what filters and tools go by, so they must say what the payload says.
-    pub(super) fn check(&self, id: &ChangeId, table: Option<&str>) -> Result<(), Reason> {
+    /// `event_id` is the payload's, where its kind has one.
+    pub(super) fn check(
+        &self,
+        id: &ChangeId,
+        event_id: Option<&Text<'_>>,
+        table: Option<&str>,
+    ) -> Result<(), Reason> {
+        let expected = id.event_id();
         same("header originating_region", self.region, Some(id.region.as_str()))?;
-        same("header event_id", self.event_id, Some(&id.event_id()))?;
+        same("header event_id", self.event_id, Some(&expected))?;
+        if let Some(event_id) = event_id {
+            check_same("event_id", &event_id.0, &expected)?;
+        }
         same("header table_name", self.table, table)?;
         same("header content-type", self.content_type, Some(CONTENT_TYPE))
     }

@@ -1,0 +1,247 @@
+//! Records for the tests of the wire format.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use proptest::prelude::*;
+use syncline_core::{
+    Change, ChangeId, ChangeRecord, ComponentChunk, ControlBody, ControlRecord, FunctionVersion,
+    Heartbeat, Hlc, Image, Operation, RegionId, RolloutId, RolloutRecord, RowKey, Stamp, TableName,
+    VersionVector,
+};
+
+pub fn region(name: &str) -> RegionId {
+    name.parse().unwrap()
+}
+
+pub fn hlc(millis: u64, counter: u16) -> Hlc {
+    Hlc::new(millis, counter).unwrap()
+}
+
+pub fn image(json: &str) -> Option<Image> {
+    Some(Image::from_canonical(json.as_bytes()).unwrap())
+}
+
+pub fn vector(entries: &[(&str, Hlc)]) -> VersionVector {
+    entries.iter().map(|(name, hlc)| (region(name), *hlc)).collect()
+}
+
+/// The record of the contract's page.
+pub fn update() -> ChangeRecord {
+    ChangeRecord {
+        row: RowKey { table: "carts".parse().unwrap(), pk: "c-17".parse().unwrap() },
+        change: Change {
+            id: ChangeId { hlc: hlc(1_795_203_212_955, 0), region: region("us-east-1") },
+            context: vector(&[
+                ("eu-west-1", hlc(1_795_203_200_000, 0)),
+                ("us-east-1", hlc(1_795_203_211_020, 2)),
+            ]),
+            operation: Operation::Update,
+            before: image(r#"{"items":[]}"#),
+            after: image(r#"{"items":["sku-1"],"total":12.50,"version":9007199254740993}"#),
+            stamp: Stamp::Function(FunctionVersion([0xab; 32])),
+        },
+        prev: hlc(1_795_203_211_020, 2),
+    }
+}
+
+pub fn insert() -> ChangeRecord {
+    let mut record = update();
+    record.change.context = VersionVector::new();
+    record.change.operation = Operation::Insert;
+    record.change.before = None;
+    record.change.stamp = Stamp::Lww;
+    record.prev = Hlc::ZERO;
+    record
+}
+
+pub fn delete() -> ChangeRecord {
+    let mut record = update();
+    record.change.operation = Operation::Delete;
+    record.change.after = None;
+    record
+}
+
+/// A delete of a row that was not there.
+pub fn delete_of_nothing() -> ChangeRecord {
+    let mut record = delete();
+    record.change.before = None;
+    record
+}
+
+pub fn second_incarnation() -> ChangeRecord {
+    let mut record = insert();
+    record.change.id =
+        ChangeId { hlc: hlc(1_795_203_212_955, 65_535), region: region("eu-west-1#2") };
+    record.change.context =
+        vector(&[("eu-west-1", hlc(5, 1)), ("eu-west-1#2", hlc(1_795_203_212_955, 65_534))]);
+    record
+}
+
+/// What must be escaped in JSON, and what must not.
+pub fn escapes() -> ChangeRecord {
+    let mut record = insert();
+    record.row.pk = "a \"quoted\" \\ path/é/日本/\u{1f600}/\u{2028}".parse().unwrap();
+    record.change.after = image("{\"\\\"\\\\\":\"\\n\\u001f/é\u{1f600}\u{2028}\",\"z\":-0}");
+    record
+}
+
+pub fn heartbeat() -> Heartbeat {
+    Heartbeat {
+        region: region("us-east-1"),
+        hlc: hlc(1_795_203_213_000, 0),
+        prev: hlc(1_795_203_212_955, 0),
+        watermarks: vector(&[
+            ("eu-west-1#2", hlc(1_795_203_200_000, 0)),
+            ("us-east-1", hlc(1_795_203_213_000, 0)),
+        ]),
+        taken: vector(&[("eu-west-1#2", hlc(1_795_203_199_000, 7))]),
+    }
+}
+
+pub fn control(body: ControlBody) -> ControlRecord {
+    ControlRecord {
+        id: ChangeId { hlc: hlc(1_795_203_212_955, 0), region: region("us-east-1") },
+        prev: hlc(1_795_203_211_020, 2),
+        body,
+    }
+}
+
+pub fn chunk() -> ControlRecord {
+    let bytes: Vec<u8> = (0..=255).collect();
+    control(ControlBody::Component(ComponentChunk {
+        version: FunctionVersion([0xab; 32]),
+        index: 1,
+        count: 3,
+        bytes: bytes.into(),
+    }))
+}
+
+pub fn rollout(record: RolloutRecord) -> ControlRecord {
+    control(ControlBody::Rollout(record))
+}
+
+pub fn rollout_id() -> RolloutId {
+    RolloutId(ChangeId { hlc: hlc(1_795_203_212_000, 4), region: region("eu-west-1#2") })
+}
+
+pub fn create(previous: Option<RolloutId>) -> ControlRecord {
+    let table = "carts".parse().unwrap();
+    rollout(RolloutRecord::Create { table, version: FunctionVersion([0xab; 32]), previous })
+}
+
+fn any_region() -> impl Strategy<Value = RegionId> {
+    ("[a-zA-Z0-9_-]{1,64}", prop_oneof![3 => Just(1u32), 1 => 2u32..])
+        .prop_map(|(name, incarnation)| RegionId::with_incarnation(&name, incarnation).unwrap())
+}
+
+fn any_table() -> impl Strategy<Value = TableName> {
+    "[A-Za-z_][A-Za-z0-9_.-]{0,127}".prop_map(|name| name.parse().unwrap())
+}
+
+fn any_row() -> impl Strategy<Value = RowKey> {
+    (any_table(), "[^\\p{Cc}]{1,60}")
+        .prop_map(|(table, pk)| RowKey { table, pk: pk.parse().unwrap() })
+}
+
+/// An HLC and an earlier one.
+fn any_chain() -> impl Strategy<Value = (Hlc, Hlc)> {
+    (1..=Hlc::MAX.bits())
+        .prop_flat_map(|bits| (Just(bits), prop_oneof![Just(0), 0..bits]))
+        .prop_map(|(hlc, prev)| (Hlc::from_bits(hlc).unwrap(), Hlc::from_bits(prev).unwrap()))
+}
+
+fn any_vector(below: Hlc) -> impl Strategy<Value = VersionVector> {
+    prop::collection::vec((any_region(), 0..below.bits()), 0..8).prop_map(|entries| {
+        entries.into_iter().map(|(r, bits)| (r, Hlc::from_bits(bits).unwrap())).collect()
+    })
+}
+
+fn any_json() -> impl Strategy<Value = String> {
+    let number = prop_oneof![any::<i64>().prop_map(|n| n.to_string()), Just("1.50e+07".to_owned())];
+    let string = any::<String>().prop_map(|text| serde_json::to_string(&text).unwrap());
+    let leaf = prop_oneof![Just("null".to_owned()), Just("true".to_owned()), number, string];
+    leaf.prop_recursive(4, 20, 4, |inner| {
+        let list = prop::collection::vec(inner.clone(), 0..4);
+        let members = prop::collection::btree_map(any::<String>(), inner, 0..4);
+        prop_oneof![
+            list.prop_map(|items| format!("[{}]", items.join(","))),
+            members.prop_map(object),
+        ]
+    })
+}
+
+fn object(members: std::collections::BTreeMap<String, String>) -> String {
+    let members = members.into_iter();
+    let members: Vec<_> = members
+        .map(|(key, value)| format!("{}:{value}", serde_json::to_string(&key).unwrap()))
+        .collect();
+    format!("{{{}}}", members.join(","))
+}
+
+fn any_image() -> impl Strategy<Value = Option<Image>> {
+    let members = prop::collection::btree_map(any::<String>(), any_json(), 0..4);
+    let image =
+        members.prop_map(|members| Image::canonicalize(object(members).as_bytes()).unwrap());
+    prop::option::weighted(0.7, image)
+}
+
+fn any_version() -> impl Strategy<Value = FunctionVersion> {
+    any::<[u8; 32]>().prop_map(FunctionVersion)
+}
+
+pub fn any_change() -> impl Strategy<Value = ChangeRecord> {
+    let stamp = prop_oneof![Just(Stamp::Lww), any_version().prop_map(Stamp::Function)];
+    let images = (any_image(), any_image());
+    let id = (any_region(), any_chain());
+    (any_row(), id, images, stamp).prop_flat_map(|(row, (region, (hlc, prev)), images, stamp)| {
+        let (before, after) = images;
+        any_vector(hlc).prop_map(move |context| ChangeRecord {
+            row: row.clone(),
+            change: Change {
+                id: ChangeId { hlc, region: region.clone() },
+                context,
+                operation: Operation::of(before.as_ref(), after.as_ref()),
+                before: before.clone(),
+                after: after.clone(),
+                stamp,
+            },
+            prev,
+        })
+    })
+}
+
+pub fn any_heartbeat() -> impl Strategy<Value = Heartbeat> {
+    (any_region(), any_chain(), any_vector(Hlc::MAX), any_vector(Hlc::MAX)).prop_map(
+        |(region, (hlc, prev), watermarks, taken)| Heartbeat {
+            region,
+            hlc,
+            prev,
+            watermarks,
+            taken,
+        },
+    )
+}
+
+pub fn any_control() -> impl Strategy<Value = ControlRecord> {
+    let id = || {
+        (any_region(), any_chain())
+            .prop_map(|(region, (hlc, _))| RolloutId(ChangeId { hlc, region }))
+    };
+    let chunk = (any_version(), 1..=32u32, 0..32u32, prop::collection::vec(any::<u8>(), 0..400))
+        .prop_map(|(version, count, index, bytes)| {
+            let (index, bytes) = (index % count, bytes.into());
+            ControlBody::Component(ComponentChunk { version, index, count, bytes })
+        });
+    let create = (any_table(), any_version(), prop::option::of(id()))
+        .prop_map(|(table, version, previous)| RolloutRecord::Create { table, version, previous });
+    let rollout = prop_oneof![
+        create,
+        id().prop_map(|rollout| RolloutRecord::Ready { rollout }),
+        id().prop_map(|rollout| RolloutRecord::Active { rollout }),
+    ];
+    let body = prop_oneof![chunk, rollout.prop_map(ControlBody::Rollout)];
+    (any_region(), any_chain(), body).prop_map(|(region, (hlc, prev), body)| ControlRecord {
+        id: ChangeId { hlc, region },
+        prev,
+        body,
+    })
+}
