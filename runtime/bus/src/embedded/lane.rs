@@ -41,7 +41,7 @@ pub(super) struct LaneReader {
     lane: Lane,
     dir: PathBuf,
     position: u64,
-    pub(super) paused: bool,
+    paused: bool,
     open: Option<OpenSegment>,
     /// When the folder was last looked at, and the position then. Where the publisher is in another
     /// process nobody says that it has changed.
@@ -65,6 +65,15 @@ impl LaneReader {
 
     pub(super) fn seek(&mut self, position: u64) {
         (self.position, self.open, self.looked) = (position, None, None);
+    }
+
+    /// A paused lane holds no file, which may be one that retention has deleted.
+    pub(super) fn pause(&mut self, paused: bool) {
+        (self.paused, self.open) = (paused, self.open.take().filter(|_| !paused));
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// Collects what there is, as far as the budget goes. `known_end` is the lane's end where the

@@ -53,7 +53,7 @@ impl EmbeddedReader {
         self.window.read_ahead(budget.bytes);
         for index in (first..count).chain(0..first) {
             let lane = &mut self.lanes[index];
-            if lane.paused || budget.is_spent() {
+            if lane.is_paused() || budget.is_spent() {
                 continue;
             }
             let end = self.ends.get(index).copied();
@@ -103,13 +103,13 @@ impl Reader for EmbeddedReader {
 
     fn pause(&mut self, lane: Lane) {
         if let Some(lane) = self.lane(lane) {
-            lane.paused = true;
+            lane.pause(true);
         }
     }
 
     fn resume(&mut self, lane: Lane) {
         if let Some(lane) = self.lane(lane) {
-            lane.paused = false;
+            lane.pause(false);
         }
     }
 }
