@@ -144,7 +144,7 @@ impl Rollouts {
     /// The table's rollout that counts: the last that was not superseded.
     pub fn current(&self, table: &TableName) -> Option<&Rollout> {
         let of_table = self.folded.values().filter(|rollout| rollout.table == *table);
-        of_table.filter(|rollout| rollout.state != RolloutState::Superseded).next_back()
+        of_table.rev().find(|rollout| rollout.state != RolloutState::Superseded)
     }
 
     /// The record that would create a rollout.

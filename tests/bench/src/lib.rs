@@ -1,1 +1,3 @@
-//! syncline-bench
+//! Benchmarks of the parts that a change passes through. They report; nothing is asserted of time.
+//!
+//! `cargo xtask bench` runs them; docs/internals/performance.md says how to read them.

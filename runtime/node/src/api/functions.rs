@@ -98,12 +98,12 @@ async fn read_form(headers: &HeaderMap, mut request: Request) -> Result<Form, Pr
         .map_err(|rejection| Problem::new(Code::InvalidRequest, rejection.body_text()))?;
     let mut form = Form::default();
     loop {
-        let field = multipart.next_field().await.map_err(|e| broken(&e, FORM_BYTES_MAX))?;
+        let field = multipart.next_field().await.map_err(|e| cut_off(&e))?;
         let Some(mut field) = field else { return Ok(form) };
         let name = field.name().unwrap_or_default().to_owned();
         let limit = if name == "component" { COMPONENT_BYTES_MAX } else { FIELD_BYTES_MAX };
         let mut bytes = Vec::new();
-        while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e, FORM_BYTES_MAX))? {
+        while let Some(chunk) = field.chunk().await.map_err(|e| cut_off(&e))? {
             add(&mut bytes, &chunk, &name, limit)?;
         }
         let text = |bytes: Vec<u8>| {
@@ -121,6 +121,16 @@ async fn read_form(headers: &HeaderMap, mut request: Request) -> Result<Form, Pr
             }
         }
     }
+}
+
+/// What is too large for a form is too large for a component.
+fn cut_off(error: &(dyn std::error::Error + 'static)) -> Problem {
+    let problem = broken(error, FORM_BYTES_MAX);
+    if problem.code() != Code::BodyTooLarge {
+        return problem;
+    }
+    let detail = format!("component is larger than {COMPONENT_BYTES_MAX} bytes");
+    Problem::new(Code::ComponentTooLarge, detail).with("limit", COMPONENT_BYTES_MAX)
 }
 
 /// Ends a body that is larger than any form. The component's own limit is checked as it arrives.

@@ -33,7 +33,7 @@ const CONTROL_QUEUE: usize = 256;
 #[derive(Debug, Error)]
 pub enum StartError {
     /// Its store.
-    #[error("region {region}: {source}")]
+    #[error("start region {region}")]
     Store {
         /// The region.
         region: RegionId,
@@ -43,7 +43,7 @@ pub enum StartError {
     },
     /// Its data were made for another region, or another number of partitions.
     #[error(
-        "region {region}: the data in {} are of {found}; the number of partitions and the region of a \
+        "start region {region}: the data in {} are of {found}; the number of partitions and the region of a \
          data folder are permanent",
         data.display()
     )]
@@ -56,7 +56,7 @@ pub enum StartError {
         found: String,
     },
     /// The bus.
-    #[error("region {region}: {source}")]
+    #[error("start region {region}")]
     Bus {
         /// The region.
         region: RegionId,
@@ -65,7 +65,7 @@ pub enum StartError {
         source: BusError,
     },
     /// The host of merge functions.
-    #[error("region {region}: {reason}")]
+    #[error("start region {region}: {reason}")]
     Host {
         /// The region.
         region: RegionId,
@@ -85,8 +85,8 @@ impl Region {
     pub fn start(options: RegionOptions, bus: &dyn Bus) -> Result<Self, StartError> {
         let region = options.region.clone();
         let on_bus = |source| StartError::Bus { region: region.clone(), source };
-        let publisher = bus.publisher(&region).map_err(on_bus)?;
         let shared = open(options)?;
+        let publisher = bus.publisher(&region).map_err(on_bus)?;
         let on_disk = restore(&shared)?;
         let mut readers = Vec::new();
         for source in shared.regions.iter().filter(|source| **source != shared.region) {

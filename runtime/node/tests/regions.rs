@@ -1,0 +1,215 @@
+//! Regions of one process on the embedded bus, without HTTP: what foreign records do, what a full
+//! outbox does, and what a restart keeps.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use syncline_bus::{Bus as _, EmbeddedBus, Envelope, Lane, Outgoing, Publisher, encode_change};
+use syncline_core::{
+    Change, ChangeId, ChangeRecord, Hlc, Image, Operation, PartitionCount, Precondition, RegionId,
+    RowKey, Stamp, VersionVector, WriteRefused, partition_of,
+};
+use syncline_node::config::LimitsConfig;
+use syncline_node::region::{Cuts, PartitionView, Region, RegionOptions, StartError, WriteError};
+use syncline_store::StoreError;
+use syncline_store::kv::{quarantine, row};
+
+fn partitions() -> PartitionCount {
+    PartitionCount::new(1).unwrap()
+}
+
+fn region(name: &str) -> RegionId {
+    name.parse().unwrap()
+}
+
+fn key(pk: &str) -> RowKey {
+    RowKey { table: "carts".parse().unwrap(), pk: pk.parse().unwrap() }
+}
+
+fn image(n: u64) -> Option<Image> {
+    Some(Image::canonicalize(format!("{{\"n\":{n}}}").as_bytes()).unwrap())
+}
+
+fn start_with(data: &Path, bus: &EmbeddedBus, name: &str, limits: LimitsConfig) -> Region {
+    let options = RegionOptions {
+        region: region(name),
+        regions: vec![region("a"), region("b")],
+        data: data.join(name),
+        partitions: partitions(),
+        limits,
+        cuts: Cuts::default(),
+    };
+    Region::start(options, bus).unwrap()
+}
+
+fn start(data: &Path, bus: &EmbeddedBus, name: &str) -> Region {
+    start_with(data, bus, name, LimitsConfig::default())
+}
+
+fn open_bus(data: &Path) -> EmbeddedBus {
+    EmbeddedBus::open(data.join("bus"), partitions()).unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn view(region: &Region) -> PartitionView {
+    runtime().block_on(region.inspect()).remove(0)
+}
+
+fn write(region: &Region, pk: &str, n: u64) -> Result<Hlc, WriteError> {
+    let write = region.write(key(pk), Precondition::None, image(n));
+    runtime().block_on(write).map(|acknowledged| acknowledged.written.hlc)
+}
+
+fn image_in(region: &Region, pk: &str) -> Option<Image> {
+    let partition = partition_of(&key(pk), region.partitions());
+    row::get(region.store(), partition, &key(pk)).unwrap().and_then(|state| state.image)
+}
+
+fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// The n-th change of region b, from 1.
+fn change_of_b(pk: &str, n: u64) -> ChangeRecord {
+    let hlc = |n: u64| if n == 0 { Hlc::ZERO } else { Hlc::new(1_795_000_000_000 + n, 0).unwrap() };
+    ChangeRecord {
+        row: key(pk),
+        change: Change {
+            id: ChangeId { hlc: hlc(n), region: region("b") },
+            context: VersionVector::new(),
+            operation: Operation::Insert,
+            before: None,
+            after: image(n),
+            stamp: Stamp::Lww,
+        },
+        prev: hlc(n - 1),
+    }
+}
+
+fn produce(log: &mut dyn Publisher, envelope: Envelope) {
+    log.produce(&[Outgoing { lane: Lane::Changes(0), envelope }]).unwrap();
+}
+
+#[test]
+fn records_that_cannot_be_read_are_quarantined_and_the_stream_goes_on() {
+    let data = tempfile::tempdir().unwrap();
+    let bus = open_bus(data.path());
+    // Region b is played: its log is written by a program that is none of ours.
+    let mut log = bus.publisher(&region("b")).unwrap();
+    let a = start(data.path(), &bus, "a");
+    let good = |n| encode_change(&change_of_b(&format!("row-{n}"), n));
+    produce(&mut *log, good(1));
+    let broken = |payload: &[u8]| Envelope { payload: payload.to_vec(), ..good(2) };
+    produce(&mut *log, broken(b"{\"v\":1, not JSON"));
+    produce(&mut *log, broken(&[b'['; 100_000]));
+    produce(&mut *log, broken(b""));
+    let text = String::from_utf8(good(2).payload).unwrap();
+    produce(&mut *log, broken(text.replace("{\"n\":2}", "{\"n\": 2}").as_bytes()));
+    produce(
+        &mut *log,
+        broken(text.replace("\"region_id\":\"b\"", "\"region_id\":\"a\"").as_bytes()),
+    );
+    produce(&mut *log, good(2));
+    wait_for("the record behind the broken ones", || image_in(&a, "row-2") == image(2));
+    let counters = view(&a).counters[&region("b")];
+    assert_eq!((counters.consumed, counters.applied, counters.quarantined), (7, 2, 5));
+    assert_eq!((counters.gap, counters.duplicate, counters.dropped), (0, 0, 0));
+    let kept = quarantine::list(a.store(), 100).unwrap();
+    assert_eq!(kept.len(), 5);
+    assert!(kept.iter().all(|record| record.source == region("b") && !record.reason.is_empty()));
+    a.stop();
+}
+
+#[test]
+fn a_record_that_is_missing_holds_the_watermark_until_it_is_sent_again() {
+    let data = tempfile::tempdir().unwrap();
+    let bus = open_bus(data.path());
+    let mut log = bus.publisher(&region("b")).unwrap();
+    let a = start(data.path(), &bus, "a");
+    let good = |n| encode_change(&change_of_b(&format!("row-{n}"), n));
+    produce(&mut *log, good(1));
+    produce(&mut *log, good(3));
+    wait_for("the gap to be seen", || view(&a).counters[&region("b")].gap == 1);
+    assert_eq!(view(&a).taken.get(&region("b")), change_of_b("row-1", 1).change.id.hlc);
+    assert_eq!(image_in(&a, "row-3"), None);
+    for n in [2, 3] {
+        produce(&mut *log, good(n));
+    }
+    wait_for("what was sent again", || image_in(&a, "row-3") == image(3));
+    // Two that say they are the second: the link stops, and what came before stays.
+    produce(&mut *log, encode_change(&ChangeRecord { prev: Hlc::ZERO, ..change_of_b("row-9", 9) }));
+    let stopped = |a: &Region| a.links().iter().any(|link| link.state == "stopped");
+    wait_for("the fork to be seen", || stopped(&a));
+    assert_eq!((image_in(&a, "row-9"), image_in(&a, "row-2")), (None, image(2)));
+    a.stop();
+}
+
+#[test]
+fn a_full_outbox_refuses_writes_and_names_who_is_behind() {
+    let data = tempfile::tempdir().unwrap();
+    let bus = open_bus(data.path());
+    let limits = LimitsConfig { unconfirmed_changes: 3, ..LimitsConfig::default() };
+    let a = start_with(data.path(), &bus, "a", limits);
+    for n in 0..3 {
+        write(&a, "row", n).unwrap();
+    }
+    let refused = write(&a, "row", 3);
+    let full = WriteRefused::OutboxFull { outstanding: 3, behind: vec![region("b")] };
+    assert_eq!(refused, Err(WriteError::Refused(full)));
+    let b = start(data.path(), &bus, "b");
+    wait_for("b to confirm", || view(&a).outstanding == 0);
+    write(&a, "row", 4).unwrap();
+    wait_for("b to apply", || image_in(&b, "row") == image(4));
+    a.stop();
+    b.stop();
+}
+
+#[test]
+fn a_region_comes_back_as_it_was() {
+    let data = tempfile::tempdir().unwrap();
+    let mut last = Hlc::ZERO;
+    for round in 0..3 {
+        let bus = open_bus(data.path());
+        let (a, b) = (start(data.path(), &bus, "a"), start(data.path(), &bus, "b"));
+        for n in 0..round {
+            assert_eq!(image_in(&a, &format!("row-{n}")), image(n));
+        }
+        let hlc = write(&a, &format!("row-{round}"), round).unwrap();
+        assert!(hlc > last, "the clock never goes back");
+        last = hlc;
+        wait_for("the other region", || image_in(&b, &format!("row-{round}")) == image(round));
+        a.stop();
+        b.stop();
+        assert_eq!(write(&a, "late", 1), Err(WriteError::Stopping));
+    }
+}
+
+#[test]
+fn a_data_folder_is_one_regions_alone() {
+    let data = tempfile::tempdir().unwrap();
+    let bus = open_bus(data.path());
+    let a = start(data.path(), &bus, "a");
+    let options = |name: &str, partitions: u32| RegionOptions {
+        region: region(name),
+        regions: vec![region("a"), region("b")],
+        data: data.path().join("a"),
+        partitions: PartitionCount::new(partitions).unwrap(),
+        limits: LimitsConfig::default(),
+        cuts: Cuts::default(),
+    };
+    let locked = Region::start(options("a", 1), &bus).err().unwrap();
+    assert!(matches!(locked, StartError::Store { source: StoreError::Locked { .. }, .. }));
+    a.stop();
+    drop(a);
+    for (name, partitions) in [("b", 1), ("a", 2)] {
+        let other = Region::start(options(name, partitions), &bus).err().unwrap();
+        assert!(matches!(other, StartError::OtherData { .. }), "{other}");
+    }
+}
