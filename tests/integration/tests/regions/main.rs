@@ -1,0 +1,10 @@
+//! What the system shows to whoever runs it, in processes of its own.
+
+mod bad_guests;
+mod bad_input;
+mod command_line;
+mod crashes;
+mod cut_and_heal;
+mod data_folder;
+mod inserts;
+mod no_laws;
