@@ -1,7 +1,8 @@
 //! A partition's effects onto the disk, and back.
 
 use syncline_core::{
-    ChangeRecord, Commit, HistoryWrite, PartitionSnapshot, Row, RowKey, RowWrite, WaitingWrite,
+    ChangeRecord, Commit, HistoryWrite, Image, PartitionSnapshot, Row, RowKey, RowWrite,
+    WaitingWrite,
 };
 
 use crate::kv::{conflict, digest, history, meta, outbox, row, waiting};
@@ -28,6 +29,7 @@ pub fn write_commit(
     encode: impl Fn(&ChangeRecord) -> Vec<u8>,
 ) -> Result<(), StoreError> {
     let partition = commit.partition;
+    batch.reserve(room_for(commit));
     for (key, write) in &commit.rows {
         match write {
             RowWrite::Put(state) => row::put(batch, partition, key, state),
@@ -58,6 +60,25 @@ pub fn write_commit(
     }
     meta::put(batch, partition, &commit.meta);
     Ok(())
+}
+
+/// About how much a commit comes to: a buffer that grows step by step is copied at every step.
+fn room_for(commit: &Commit) -> usize {
+    const BESIDE_IMAGES: usize = 320;
+    let size = |image: &Option<Image>| image.as_ref().map_or(0, |image| image.as_bytes().len());
+    let rows = commit.rows.iter().map(|(_, write)| match write {
+        RowWrite::Put(state) => size(&state.image) + size(&state.floor_image),
+        RowWrite::Forget => 0,
+    });
+    let history = commit.history.iter().map(|(_, write)| match write {
+        HistoryWrite::Put(held) => size(&held.after),
+        HistoryWrite::Drop(_) => 0,
+    });
+    let outbox = commit.outbox.iter().map(|record| {
+        let change = &record.change;
+        size(&change.before) + size(&change.after) + BESIDE_IMAGES
+    });
+    rows.chain(history).chain(outbox).map(|images| images + BESIDE_IMAGES).sum()
 }
 
 /// A partition as it was last committed; an empty one if it never was.

@@ -23,7 +23,7 @@ pub fn check<S: Store>(make: impl Fn() -> S) {
 fn put(store: &impl Store, pairs: &[(&str, &str)]) {
     let mut batch = Batch::new();
     for (key, value) in pairs {
-        batch.put(key.as_bytes().to_vec(), value.as_bytes().to_vec());
+        batch.put(key.as_bytes(), value.as_bytes());
     }
     assert_eq!(store.commit(batch), Ok(()));
 }
@@ -36,11 +36,11 @@ fn reads_what_was_written(store: &impl Store) {
     assert_eq!(store.get(b"a"), Ok(None));
     put(store, &[("a", "1"), ("b", "")]);
     let mut batch = Batch::new();
-    batch.put(b"a".to_vec(), b"2".to_vec());
-    batch.delete(b"b".to_vec());
-    batch.delete(b"never there".to_vec());
-    batch.put(b"c".to_vec(), b"x".to_vec());
-    batch.delete(b"c".to_vec());
+    batch.put(b"a", b"2");
+    batch.delete(b"b");
+    batch.delete(b"never there");
+    batch.put(b"c", b"x");
+    batch.delete(b"c");
     assert_eq!(store.commit(batch), Ok(()));
     assert_eq!(store.get(b"a"), Ok(Some(b"2".to_vec())));
     assert_eq!((store.get(b"b"), store.get(b"c")), (Ok(None), Ok(None)));
@@ -81,8 +81,8 @@ fn keeps_values_of_any_size(store: &impl Store) {
     for len in [0, 1, 4095, 4096, 8191, 8192, 8193, 16_384, 65_536, (2 << 20) + 3, 100, 9000] {
         let value: Vec<u8> = (0..len).map(|i: usize| (i % 251) as u8).collect();
         let mut batch = Batch::new();
-        batch.put(b"value".to_vec(), value.clone());
-        batch.put(b"value beside".to_vec(), value.clone());
+        batch.put(b"value", value.clone());
+        batch.put(b"value beside", value.clone());
         assert_eq!(store.commit(batch), Ok(()));
         assert_eq!(store.get(b"value"), Ok(Some(value.clone())), "{len} bytes");
         let pairs = store.scan(&Scan::prefix(b"v")).unwrap_or_default();
@@ -92,7 +92,7 @@ fn keeps_values_of_any_size(store: &impl Store) {
     let long_key = vec![b'k'; 1500];
     let mut batch = Batch::new();
     batch.put(long_key.clone(), vec![1; 10]);
-    batch.delete(b"value".to_vec());
+    batch.delete(b"value");
     assert_eq!(store.commit(batch), Ok(()));
     assert_eq!(store.get(&long_key), Ok(Some(vec![1; 10])));
     assert_eq!(store.keys(&Scan::prefix(b"")).map(|keys| keys.len()), Ok(2));
@@ -101,8 +101,8 @@ fn keeps_values_of_any_size(store: &impl Store) {
 fn refuses_reserved_keys(store: &impl Store) {
     for key in [vec![], vec![0xf0], vec![0xff, 1]] {
         let mut batch = Batch::new();
-        batch.put(b"beside".to_vec(), b"1".to_vec());
-        batch.put(key, b"1".to_vec());
+        batch.put(b"beside", b"1");
+        batch.put(key, b"1");
         assert_eq!(store.commit(batch), Err(StoreError::ReservedKey));
     }
     assert_eq!(store.get(b"beside"), Ok(None));

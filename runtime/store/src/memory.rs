@@ -108,12 +108,12 @@ impl Store for MemoryStore {
         if std::mem::take(&mut inner.no_space) {
             return Err(StoreError::NoSpace { bytes: batch.bytes() });
         }
-        for (key, value) in batch.into_writes() {
+        for (key, value) in batch.iter() {
             let before = match value {
-                Some(value) => inner.now.insert(key.clone(), value),
-                None => inner.now.remove(&key),
+                Some(value) => inner.now.insert(key.to_vec(), value.to_vec()),
+                None => inner.now.remove(key),
             };
-            inner.undo.push((key, before));
+            inner.undo.push((key.to_vec(), before));
         }
         Ok(())
     }
@@ -145,7 +145,7 @@ mod tests {
 
     fn put(store: &MemoryStore, key: &str, value: &str) -> Result<(), StoreError> {
         let mut batch = Batch::new();
-        batch.put(key.into(), value.into());
+        batch.put(key, value);
         store.commit(batch)
     }
 
@@ -158,7 +158,7 @@ mod tests {
         put(&store, "a", "3").unwrap();
         put(&store, "b", "1").unwrap();
         let mut batch = Batch::new();
-        batch.delete("a".into());
+        batch.delete("a");
         store.commit(batch).unwrap();
         store.crash();
         assert_eq!(store.get(b"a").unwrap(), Some(b"1".to_vec()));
@@ -169,7 +169,7 @@ mod tests {
     fn faults_come_on_request() {
         let store = MemoryStore::new();
         store.fail_next_commit();
-        assert_eq!(put(&store, "a", "1"), Err(StoreError::NoSpace { bytes: 2 }));
+        assert_eq!(put(&store, "a", "1"), Err(StoreError::NoSpace { bytes: 3 }));
         put(&store, "a", "1").unwrap();
         store.fail_next_sync();
         assert!(matches!(store.sync(), Err(StoreError::Sync { .. })));

@@ -43,24 +43,24 @@ pub(crate) fn head(raw: &[u8]) -> Option<Head<'_>> {
     }
 }
 
-/// Puts a value down under its key. Answers true if it had to be cut.
-pub(crate) fn cut(key: Vec<u8>, mut value: Vec<u8>, mut put: impl FnMut(Vec<u8>, Vec<u8>)) -> bool {
-    if value.len() <= PIECE_BYTES {
-        value.push(WHOLE);
-        put(key, value);
-        return false;
-    }
-    let mut pieces = value.chunks(PIECE_BYTES);
-    let mut first = pieces.next().unwrap_or_default().to_vec();
+/// Puts a value down under its key, given with a zero behind it, which is the mark of one that is
+/// whole. Answers into how many further pieces it had to be cut.
+pub(crate) fn cut(key: &[u8], value_and_zero: &[u8], mut put: impl FnMut(&[u8], &[u8])) -> u32 {
+    let Some((&WHOLE, value)) = value_and_zero.split_last() else {
+        unreachable!("a batch keeps a zero behind each value");
+    };
+    let Some((first, rest)) = value.split_at_checked(PIECE_BYTES).filter(|(_, r)| !r.is_empty())
+    else {
+        put(key, value_and_zero);
+        return 0;
+    };
     let mut more = 0u32;
-    for piece in pieces {
-        put(piece_key(&key, more), piece.to_vec());
+    for piece in rest.chunks(PIECE_BYTES) {
+        put(&piece_key(key, more), piece);
         more += 1;
     }
-    first.extend_from_slice(&more.to_be_bytes());
-    first.push(CUT);
-    put(key, first);
-    true
+    put(key, &[first, &more.to_be_bytes(), &[CUT]].concat());
+    more
 }
 
 /// The key of a further piece. The number has a fixed length, so no two keys can meet.
@@ -83,9 +83,9 @@ mod tests {
         fn what_is_cut_can_be_put_together(len in prop_oneof![0..40usize, 8_000..40_000usize]) {
             let value: Vec<u8> = (0..len).map(|i| (i * 7 % 251) as u8).collect();
             let mut kept = BTreeMap::new();
-            let was_cut = cut(b"k".to_vec(), value.clone(), |key, piece| { kept.insert(key, piece); });
+            let pieces = cut(b"k", &[&value[..], &[0]].concat(), |key, piece| { kept.insert(key.to_vec(), piece.to_vec()); });
             prop_assert!(kept.values().all(|piece| piece.len() <= PIECE_BYTES + 5));
-            prop_assert_eq!(was_cut, len > PIECE_BYTES);
+            prop_assert_eq!(pieces > 0, len > PIECE_BYTES);
             let whole = match head(&kept[&b"k"[..]]).unwrap() {
                 Head::Whole(value) => value.to_vec(),
                 Head::First(first, more) => (0..more).fold(first.to_vec(), |mut whole, i| {

@@ -5,6 +5,7 @@
 //! Of sled's other files `conf` and the folders are synced when they are made, snapshots are synced
 //! by sled and only spare it work, and blobs never come to be: see `sled_chunks`.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::ops::Bound;
@@ -158,25 +159,37 @@ impl SledStore {
     }
 
     /// Turns a batch into one of sled's. Answers how the counts of cut values are after it.
-    fn prepare(&self, batch: Batch, state: &State) -> Result<(sled::Batch, CutCounts), StoreError> {
+    fn prepare(
+        &self,
+        batch: &Batch,
+        state: &State,
+    ) -> Result<(sled::Batch, CutCounts), StoreError> {
         let mut writes = sled::Batch::default();
         let mut counts = state.cut_counts;
-        for (key, value) in batch.into_writes() {
+        // The further pieces of what this batch has written so far, where there may be any.
+        let mut pieces_here: HashMap<&[u8], u32> = HashMap::new();
+        for (key, value) in batch.iter_with_zero() {
             if key.len() > KEY_BYTES_MAX {
                 return Err(StoreError::ReservedKey);
             }
             let kind = usize::from(key[0]);
-            if state.cut_counts[kind] > 0 {
-                let pieces = self.pieces_at(&key)?;
-                (0..pieces).for_each(|piece| writes.remove(chunks::piece_key(&key, piece)));
-                counts[kind] = counts[kind].saturating_sub(u64::from(pieces > 0));
-            }
-            match value {
-                Some(value) => {
-                    let put = |key: Vec<u8>, piece: Vec<u8>| writes.insert(key, piece);
-                    counts[kind] += u64::from(chunks::cut(key, value, put));
+            let before = match pieces_here.get(key) {
+                Some(pieces) => *pieces,
+                None if state.cut_counts[kind] > 0 => self.pieces_at(key)?,
+                None => 0,
+            };
+            (0..before).for_each(|piece| writes.remove(chunks::piece_key(key, piece)));
+            let after = match value {
+                Some(value) => chunks::cut(key, value, |key, piece| writes.insert(key, piece)),
+                None => {
+                    writes.remove(key);
+                    0
                 }
-                None => writes.remove(key),
+            };
+            counts[kind] = counts[kind].saturating_sub(u64::from(before > 0));
+            counts[kind] += u64::from(after > 0);
+            if state.cut_counts[kind] > 0 || after > 0 {
+                pieces_here.insert(key, after);
             }
         }
         if counts != state.cut_counts {
@@ -270,7 +283,7 @@ impl Store for SledStore {
         self.check_not_failed()?;
         self.check_space(batch.bytes())?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let (writes, cut_counts) = self.prepare(batch, &state)?;
+        let (writes, cut_counts) = self.prepare(&batch, &state)?;
         // What failed half way is in sled's memory, but may never be on its disk.
         guarded("commit", || self.db.apply_batch(writes)).map_err(|error| self.fail(error))?;
         state.cut_counts = cut_counts;

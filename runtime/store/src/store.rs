@@ -1,7 +1,7 @@
 //! The byte level: one ordered key space, atomic commits, and a sync that makes a prefix of them
 //! durable.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -67,71 +67,104 @@ impl StoreError {
     }
 }
 
+/// A put or a delete, as it lies in a batch's buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Write {
+    key: Range<usize>,
+    /// None deletes.
+    value: Option<Range<usize>>,
+}
+
 /// Puts and deletes that are committed together. Of two for one key the later counts.
+///
+/// All keys and values lie in one buffer: a commit has hundreds of them, and an allocation for each
+/// would cost as much as their encoding. Behind each value there is a zero, for a store that has to
+/// mark a value and would otherwise copy it for that.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    bytes: usize,
+    buffer: Vec<u8>,
+    writes: Vec<Write>,
 }
 
 impl Batch {
     /// An empty batch.
     pub const fn new() -> Self {
-        Self { writes: BTreeMap::new(), bytes: 0 }
+        Self { buffer: Vec::new(), writes: Vec::new() }
     }
 
     /// Writes a value.
-    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.set(key, Some(value));
+    pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.put_with(key, |mut buffer| {
+            buffer.extend_from_slice(value.as_ref());
+            buffer
+        });
+    }
+
+    /// Writes a value that is appended to the buffer in place.
+    pub(crate) fn put_with(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        append: impl FnOnce(Vec<u8>) -> Vec<u8>,
+    ) {
+        let key = self.append(key.as_ref());
+        self.buffer = append(std::mem::take(&mut self.buffer));
+        let value = Some(key.end..self.buffer.len());
+        self.buffer.push(0);
+        self.writes.push(Write { key, value });
     }
 
     /// Deletes a key; one that is not there is no error.
-    pub fn delete(&mut self, key: Vec<u8>) {
-        self.set(key, None);
+    pub fn delete(&mut self, key: impl AsRef<[u8]>) {
+        let key = self.append(key.as_ref());
+        self.writes.push(Write { key, value: None });
     }
 
-    /// What the batch does to a key: `None` where it leaves it alone, `Some(None)` where it deletes
-    /// it.
-    pub fn pending(&self, key: &[u8]) -> Option<Option<&[u8]>> {
-        self.writes.get(key).map(Option::as_deref)
+    /// Makes room for so many bytes of keys and values.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.buffer.reserve(bytes);
     }
 
     /// Empties the batch.
     pub fn clear(&mut self) {
+        self.buffer.clear();
         self.writes.clear();
-        self.bytes = 0;
     }
 
-    /// How many keys it touches.
-    pub fn len(&self) -> usize {
+    /// How many puts and deletes there are.
+    pub const fn len(&self) -> usize {
         self.writes.len()
     }
 
     /// True if it does nothing.
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.writes.is_empty()
     }
 
-    /// The size of its keys and values.
+    /// The size of its keys and values, and of a byte for each value.
     pub const fn bytes(&self) -> usize {
-        self.bytes
+        self.buffer.len()
     }
 
-    /// The writes in the order of their keys; `None` deletes.
+    /// The puts and deletes in the order in which they were made; `None` deletes.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], Option<&[u8]>)> {
-        self.writes.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))
+        self.writes.iter().map(|Write { key, value }| {
+            let value = value.as_ref().map(|value| &self.buffer[value.clone()]);
+            (&self.buffer[key.clone()], value)
+        })
     }
 
-    pub(crate) fn into_writes(self) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
-        self.writes
+    /// As [`Batch::iter`], but with the zero behind each value.
+    pub(crate) fn iter_with_zero(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.writes.iter().map(|Write { key, value }| {
+            let value = value.as_ref().map(|value| &self.buffer[value.start..=value.end]);
+            (&self.buffer[key.clone()], value)
+        })
     }
 
-    fn set(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
-        let key_bytes = key.len();
-        self.bytes += key_bytes + value.as_ref().map_or(0, Vec::len);
-        if let Some(old) = self.writes.insert(key, value) {
-            self.bytes -= key_bytes + old.map_or(0, |old| old.len());
-        }
+    fn append(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(bytes);
+        start..self.buffer.len()
     }
 }
 
@@ -255,10 +288,8 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
 /// Keys that are not to be had by callers.
 pub(crate) fn check_keys(batch: &Batch) -> Result<(), StoreError> {
-    // The writes are in the order of keys, so the first and the last tell of all.
     let allowed = |key: &[u8]| key.first().is_some_and(|first| *first < RESERVED_FROM);
-    let mut ends = batch.writes.keys().next().into_iter().chain(batch.writes.keys().next_back());
-    if ends.all(|key| allowed(key)) { Ok(()) } else { Err(StoreError::ReservedKey) }
+    if batch.iter().all(|(key, _)| allowed(key)) { Ok(()) } else { Err(StoreError::ReservedKey) }
 }
 
 /// Keys from this byte on belong to the store's implementation.
@@ -269,14 +300,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_counts_what_it_holds() {
+    fn a_batch_holds_what_was_put_in() {
         let mut batch = Batch::new();
-        batch.put(b"ab".to_vec(), b"xyz".to_vec());
-        batch.put(b"ab".to_vec(), b"x".to_vec());
-        batch.delete(b"c".to_vec());
-        assert_eq!((batch.len(), batch.bytes()), (2, 4));
-        assert_eq!(batch.pending(b"ab"), Some(Some(&b"x"[..])));
-        assert_eq!((batch.pending(b"c"), batch.pending(b"d")), (Some(None), None));
+        batch.put(b"ab", b"xyz");
+        batch.delete(b"c");
+        batch.put_with(b"d", |buffer| buffer);
+        let writes: Vec<_> = batch.iter().collect();
+        let expected: [(&[u8], Option<&[u8]>); 3] =
+            [(b"ab", Some(b"xyz")), (b"c", None), (b"d", Some(b""))];
+        assert_eq!(writes, expected);
+        assert_eq!((batch.len(), batch.bytes()), (3, 9));
+        assert_eq!(batch.iter_with_zero().next(), Some((&b"ab"[..], Some(&b"xyz\0"[..]))));
         batch.clear();
         assert_eq!((batch.is_empty(), batch.bytes()), (true, 0));
     }

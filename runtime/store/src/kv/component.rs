@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use syncline_core::{CHUNK_BYTES_MAX, COMPONENT_BYTES_MAX, ComponentChunk, FunctionVersion};
 
-use super::codec::{decode, encode};
+use super::codec::{self, decode};
 use super::dto::Bytes;
 use super::key::{Family, Key, KeyReader};
 use crate::{Batch, Scan, Store, StoreError};
@@ -43,7 +43,7 @@ pub struct ComponentFacts {
 pub fn put_chunk(batch: &mut Batch, chunk: &ComponentChunk) {
     let key = Key::of(Family::Chunk).fixed(&chunk.version.0).u32(chunk.index).done();
     let form = ChunkV1 { count: chunk.count, bytes: Bytes(&chunk.bytes) };
-    batch.put(key, encode(VERSION, &form, chunk.bytes.len()));
+    codec::put(batch, &key, VERSION, &form);
 }
 
 /// Which parts of components have arrived.
@@ -87,7 +87,7 @@ pub fn put_whole(
 ) -> Result<(), StoreError> {
     for (index, part) in (0u32..).zip(component.chunks(CHUNK_BYTES_MAX)) {
         let key = Key::of(Family::ComponentPart).fixed(&version.0).u32(index).done();
-        batch.put(key, encode(VERSION, &Bytes(part), part.len()));
+        codec::put(batch, &key, VERSION, &Bytes(part));
     }
     let form = FactsV1 {
         bytes: facts.bytes,
@@ -95,8 +95,7 @@ pub fn put_whole(
         uploaded_by: &facts.uploaded_by,
         uploaded_at_ms: facts.uploaded_at_ms,
     };
-    let size_hint = facts.name.len() + facts.uploaded_by.len();
-    batch.put(facts_key(version), encode(VERSION, &form, size_hint));
+    codec::put(batch, &facts_key(version), VERSION, &form);
     delete_chunks(batch, store, version)
 }
 

@@ -12,8 +12,8 @@ use syncline_core::{
     ConflictId, ConflictOutcome, ConflictRecord, ConflictSide, Image, RowKey, RowPk, TableName,
 };
 
-use super::codec::{decode, encode};
-use super::dto::{ChangeIdV1, ImageV1, Made, OperationV1, StampV1, size};
+use super::codec::decode;
+use super::dto::{ChangeIdV1, ImageV1, Made, OperationV1, StampV1};
 use super::key::{Family, Key, KeyReader};
 use crate::StoreError;
 
@@ -60,15 +60,13 @@ fn parse_log_key(key: &[u8]) -> Result<(u32, u64, ConflictId), StoreError> {
     Ok(parsed)
 }
 
-fn encode_record(record: &ConflictRecord) -> Vec<u8> {
-    let side = |side: &ConflictSide| size(side.image.as_ref()) + size(side.ancestor.as_ref());
-    let sizes: usize = record.sides.iter().map(side).sum();
+fn form_of(record: &ConflictRecord) -> ConflictV1<'_> {
     let (outcome, image, code, text) = match &record.outcome {
         ConflictOutcome::Merged(image) => (1, image.as_ref(), "", ""),
         ConflictOutcome::Fallback { code, text } => (2, None, code.as_str(), text.as_str()),
         ConflictOutcome::Waiting { reason } => (3, None, "", reason.as_str()),
     };
-    let form = ConflictV1 {
+    ConflictV1 {
         table: record.row.table.as_str(),
         pk: record.row.pk.as_str(),
         sides: record.sides.iter().map(side_form).collect(),
@@ -77,8 +75,7 @@ fn encode_record(record: &ConflictRecord) -> Vec<u8> {
         image: ImageV1::of(image),
         code,
         text,
-    };
-    encode(VERSION, &form, 512 + sizes + size(image))
+    }
 }
 
 fn side_form(side: &ConflictSide) -> SideV1<'_> {
@@ -134,10 +131,6 @@ fn place_key(id: &ConflictId) -> Vec<u8> {
     Key::of(Family::ConflictById).fixed(&id.0).done()
 }
 
-fn encode_place(place: &PlaceV1) -> Vec<u8> {
-    encode(VERSION, place, 0)
-}
-
 fn decode_place(key: &[u8], value: &[u8]) -> Result<PlaceV1, StoreError> {
     decode(key, VERSION, value, Ok)
 }
@@ -147,20 +140,12 @@ fn waits_key(partition: u32, row: &RowKey) -> Vec<u8> {
     Key::of(Family::ConflictOfRow).u32(partition).row(row).done()
 }
 
-fn encode_id(id: &ConflictId) -> Vec<u8> {
-    encode(VERSION, &id.0, 0)
-}
-
 fn decode_id(key: &[u8], value: &[u8]) -> Result<ConflictId, StoreError> {
     decode(key, VERSION, value, |id: [u8; 16]| Ok(ConflictId(id)))
 }
 
 fn count_key(partition: u32) -> Vec<u8> {
     Key::of(Family::ConflictCount).u32(partition).done()
-}
-
-fn encode_count(count: u64) -> Vec<u8> {
-    encode(VERSION, &count, 0)
 }
 
 fn decode_count(key: &[u8], value: &[u8]) -> Result<u64, StoreError> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use syncline_core::{TableDigest, TableName};
 
-use super::codec::{decode, encode};
+use super::codec::{self, decode};
 use super::key::{Family, Key, KeyReader};
 use crate::{Batch, Scan, Store, StoreError};
 
@@ -22,7 +22,7 @@ pub fn put(batch: &mut Batch, partition: u32, table: &TableName, digest: &TableD
     if *digest == TableDigest::default() {
         batch.delete(key);
     } else {
-        batch.put(key, encode(VERSION, &DigestV1 { rows: digest.rows, sum: digest.sum }, 48));
+        codec::put(batch, &key, VERSION, &DigestV1 { rows: digest.rows, sum: digest.sum });
     }
 }
 

@@ -37,16 +37,41 @@ impl<'de: 'a, 'a> Deserialize<'de> for Bytes<'a> {
 }
 
 /// (region, HLC) of each entry.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct VectorV1<'a>(#[serde(borrow)] Vec<(&'a str, u64)>);
+pub(crate) enum VectorV1<'a> {
+    /// To be written, from where it is.
+    Given(&'a VersionVector),
+    Read(Vec<(&'a str, u64)>),
+}
+
+impl Serialize for VectorV1<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Given(vector) => serializer
+                .collect_seq(vector.iter().map(|(region, hlc)| (region.as_str(), hlc.bits()))),
+            Self::Read(entries) => entries.serialize(serializer),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for VectorV1<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Self::Read)
+    }
+}
 
 impl<'a> VectorV1<'a> {
-    pub(crate) fn of(vector: &'a VersionVector) -> Self {
-        Self(vector.iter().map(|(region, hlc)| (region.as_str(), hlc.bits())).collect())
+    pub(crate) const fn of(vector: &'a VersionVector) -> Self {
+        Self::Given(vector)
     }
 
     pub(crate) fn make(self) -> Made<VersionVector> {
-        self.0.into_iter().map(|(region, bits)| Ok((region_of(region)?, hlc_of(bits)?))).collect()
+        match self {
+            Self::Given(vector) => Ok(vector.clone()),
+            Self::Read(entries) => entries
+                .into_iter()
+                .map(|(region, bits)| Ok((region_of(region)?, hlc_of(bits)?)))
+                .collect(),
+        }
     }
 }
 
@@ -124,9 +149,4 @@ impl<'a> ImageV1<'a> {
     pub(crate) fn make(self) -> Option<Image> {
         self.0.map(|bytes| Image::opaque(bytes.0))
     }
-}
-
-/// The size of an image, to make room for it.
-pub(crate) fn size(image: Option<&Image>) -> usize {
-    image.map_or(0, |image| image.as_bytes().len())
 }

@@ -14,7 +14,9 @@ use crate::Batch;
 /// Compares with `tests/golden/store/<name>.hex`; with `UPDATE_GOLDEN=1` writes it.
 pub(crate) fn check(name: &str, batch: &Batch) {
     let mut text = String::new();
-    for (key, value) in batch.iter() {
+    let mut writes: Vec<_> = batch.iter().collect();
+    writes.sort_unstable();
+    for (key, value) in writes {
         let value = value.map_or("deleted".to_owned(), hex::encode);
         writeln!(text, "{} {value}", hex::encode(key)).unwrap();
     }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use syncline_core::{ChangeId, Held, RowKey};
 
-use super::codec::{decode, encode};
-use super::dto::{ImageV1, OperationV1, StampV1, VectorV1, size};
+use super::codec::{self, decode};
+use super::dto::{ImageV1, OperationV1, StampV1, VectorV1};
 use super::key::{Family, Key, KeyReader};
 use crate::store::prefix_end;
 use crate::{Batch, Scan, Store, StoreError};
@@ -30,7 +30,13 @@ pub fn key(partition: u32, row: &RowKey, id: &ChangeId) -> Vec<u8> {
 
 /// Keeps a change.
 pub fn put(batch: &mut Batch, partition: u32, row: &RowKey, held: &Held) {
-    batch.put(key(partition, row, &held.id), encode_held(held));
+    let form = HeldV1 {
+        vv: VectorV1::of(&held.vv),
+        operation: OperationV1::of(held.operation),
+        after: ImageV1::of(held.after.as_ref()),
+        stamp: StampV1::of(held.stamp),
+    };
+    codec::put(batch, &key(partition, row, &held.id), VERSION, &form);
 }
 
 /// Drops a change.
@@ -86,16 +92,6 @@ fn parse(key: &[u8]) -> Result<(RowKey, ChangeId, usize), StoreError> {
     let hlc = reader.hlc()?;
     reader.end()?;
     Ok((row, ChangeId { hlc, region }, region_end))
-}
-
-fn encode_held(held: &Held) -> Vec<u8> {
-    let form = HeldV1 {
-        vv: VectorV1::of(&held.vv),
-        operation: OperationV1::of(held.operation),
-        after: ImageV1::of(held.after.as_ref()),
-        stamp: StampV1::of(held.stamp),
-    };
-    encode(VERSION, &form, 192 + size(held.after.as_ref()))
 }
 
 fn decode_held(key: &[u8], value: &[u8]) -> Result<Held, StoreError> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use syncline_core::{Link, LinkCounters, PartitionMeta};
 
-use super::codec::{decode, encode};
+use super::codec::{self, decode};
 use super::dto::{Made, VectorV1, hlc_of, region_of};
 use super::key::{Family, Key};
 use crate::{Batch, Store, StoreError};
@@ -51,7 +51,7 @@ pub fn put(batch: &mut Batch, partition: u32, meta: &PartitionMeta) {
         links: meta.links.iter().map(|(region, link)| link_form(region.as_str(), link)).collect(),
         positions: meta.positions.iter().map(|(region, at)| (region.as_str(), *at)).collect(),
     };
-    batch.put(key(partition), encode(VERSION, &form, 512));
+    codec::put(batch, &key(partition), VERSION, &form);
 }
 
 /// Reads a partition's meta data; none of a partition that was never committed.

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use syncline_core::{PartitionCount, RegionId};
 
-use super::codec::{decode, encode};
+use super::codec::{self, decode};
 use super::dto::region_of;
 use super::key::{Family, Key};
 use crate::{Batch, Store, StoreError};
@@ -40,7 +40,7 @@ pub fn put(batch: &mut Batch, facts: &NodeFacts) {
         region: facts.region.as_str(),
         partitions: facts.partitions.get(),
     };
-    batch.put(Key::of(Family::Node).done(), encode(VERSION, &form, 0));
+    codec::put(batch, &Key::of(Family::Node).done(), VERSION, &form);
 }
 
 /// Reads whose store this is; none of a new one.

@@ -17,11 +17,11 @@ pub fn key(partition: u32, hlc: Hlc) -> Vec<u8> {
 
 /// Keeps a record.
 pub fn put(batch: &mut Batch, partition: u32, hlc: Hlc, record: &[u8]) {
-    // Room for the byte that a store may add.
-    let mut value = Vec::with_capacity(record.len() + 2);
-    value.push(VERSION);
-    value.extend_from_slice(record);
-    batch.put(key(partition, hlc), value);
+    batch.put_with(key(partition, hlc), |mut buffer| {
+        buffer.push(VERSION);
+        buffer.extend_from_slice(record);
+        buffer
+    });
 }
 
 /// The records above `after`, up to and with `upto`, in order: at most `limit`, and about `bytes`,

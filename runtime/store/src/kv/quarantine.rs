@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use syncline_core::RegionId;
 
-use super::codec::{decode, encode};
+use super::codec::{self, decode};
 use super::dto::Bytes;
 use super::key::{Family, Key, KeyReader};
 use crate::{Batch, Scan, Store, StoreError};
@@ -63,7 +63,7 @@ pub fn add(
         raw: Bytes(raw),
     };
     let key = prefix().u64(record.position).done();
-    batch.put(key, encode(VERSION, &form, raw.len() + record.reason.len()));
+    codec::put(batch, &key, VERSION, &form);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use syncline_core::{ChangeId, FunctionVersion, RolloutId, RolloutRecord, TableName};
 
-use super::codec::{decode, encode};
+use super::codec::{self, decode};
 use super::dto::{ChangeIdV1, Made};
 use super::key::{Family, Key, KeyReader};
 use crate::{Batch, Scan, Store, StoreError};
@@ -29,7 +29,7 @@ struct CreateV1<'a> {
 /// Keeps a record.
 pub fn put(batch: &mut Batch, id: &ChangeId, record: &RolloutRecord) {
     let key = Key::of(Family::Rollout).hlc(id.hlc).text(id.region.as_str()).done();
-    batch.put(key, encode(VERSION, &form_of(record), 96));
+    codec::put(batch, &key, VERSION, &form_of(record));
 }
 
 /// All records, in the order of (HLC, region).

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use syncline_core::{RowKey, RowPk, RowState, TableName};
 
-use super::codec::{decode, encode};
-use super::dto::{ChangeIdV1, ImageV1, Made, VectorV1, size};
+use super::codec::{self, decode};
+use super::dto::{ChangeIdV1, ImageV1, Made, VectorV1};
 use super::key::{Family, Key, KeyReader};
 use crate::{Batch, Store, StoreError};
 
@@ -52,7 +52,15 @@ pub(crate) fn pk_of(key: &[u8]) -> Result<RowPk, StoreError> {
 
 /// Writes a row's state.
 pub fn put(batch: &mut Batch, partition: u32, row: &RowKey, state: &RowState) {
-    batch.put(key(partition, row), encode_state(state));
+    let RowState { vv, heads, image, floor, floor_image } = state;
+    let form = RowV1 {
+        vv: VectorV1::of(vv),
+        heads: heads.iter().map(ChangeIdV1::of).collect(),
+        image: ImageV1::of(image.as_ref()),
+        floor: (floor != vv).then(|| VectorV1::of(floor)),
+        floor_image: (floor_image != image).then(|| ImageV1::of(floor_image.as_ref())),
+    };
+    codec::put(batch, &key(partition, row), VERSION, &form);
 }
 
 /// Forgets a row.
@@ -68,18 +76,6 @@ pub fn get(
 ) -> Result<Option<RowState>, StoreError> {
     let key = key(partition, row);
     store.get(&key)?.map(|value| decode_state(&key, &value)).transpose()
-}
-
-fn encode_state(state: &RowState) -> Vec<u8> {
-    let RowState { vv, heads, image, floor, floor_image } = state;
-    let form = RowV1 {
-        vv: VectorV1::of(vv),
-        heads: heads.iter().map(ChangeIdV1::of).collect(),
-        image: ImageV1::of(image.as_ref()),
-        floor: (floor != vv).then(|| VectorV1::of(floor)),
-        floor_image: (floor_image != image).then(|| ImageV1::of(floor_image.as_ref())),
-    };
-    encode(VERSION, &form, 256 + size(image.as_ref()) + size(floor_image.as_ref()))
 }
 
 pub(crate) fn decode_state(key: &[u8], value: &[u8]) -> Result<RowState, StoreError> {
@@ -130,8 +126,9 @@ mod tests {
         let mut state = golden::row_state();
         state.image = Some(Image::opaque(vec![b'x'; 5000]));
         state.floor_image = state.image.clone();
-        let once = encode_state(&state).len();
-        assert!((5000..5400).contains(&once), "{once}");
+        let mut batch = Batch::new();
+        put(&mut batch, 0, &golden::row("k"), &state);
+        assert!((5000..5400).contains(&batch.bytes()), "{}", batch.bytes());
     }
 
     #[test]
@@ -150,8 +147,11 @@ mod tests {
         let error = decode_state(b"k", &[9, 1, 2]).unwrap_err();
         assert!(matches!(error, StoreError::NewerVersion { version: 9, .. }));
         assert!(matches!(decode_state(b"k", &[]), Err(StoreError::Corrupt { .. })));
-        let mut longer = encode_state(&golden::row_state());
-        longer.push(0);
-        assert!(matches!(decode_state(b"k", &longer), Err(StoreError::Corrupt { .. })));
+        let mut batch = Batch::new();
+        put(&mut batch, 0, &golden::row("k"), &golden::row_state());
+        let value = batch.iter().next().unwrap().1.unwrap();
+        assert!(decode_state(b"k", value).is_ok());
+        let longer = decode_state(b"k", &[value, &[0]].concat());
+        assert!(matches!(longer, Err(StoreError::Corrupt { .. })));
     }
 }

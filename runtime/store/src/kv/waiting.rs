@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use syncline_core::{Change, ChangeId, ChangeRecord, RowKey};
 
-use super::codec::{decode, encode};
-use super::dto::{ImageV1, OperationV1, StampV1, VectorV1, hlc_of, size};
+use super::codec::{self, decode};
+use super::dto::{ImageV1, OperationV1, StampV1, VectorV1, hlc_of};
 use super::key::{Family, Key, KeyReader};
 use crate::{Batch, Scan, Store, StoreError};
 
@@ -38,8 +38,7 @@ pub fn put(batch: &mut Batch, partition: u32, record: &ChangeRecord) {
         after: ImageV1::of(after.as_ref()),
         stamp: StampV1::of(*stamp),
     };
-    let value = encode(VERSION, &form, 192 + size(before.as_ref()) + size(after.as_ref()));
-    batch.put(key(partition, &record.row, id), value);
+    codec::put(batch, &key(partition, &record.row, id), VERSION, &form);
 }
 
 /// Drops a change.

@@ -33,7 +33,7 @@ fn conforms() {
 
 fn put(store: &SledStore, key: &str, value: Vec<u8>) -> Result<(), StoreError> {
     let mut batch = Batch::new();
-    batch.put(key.into(), value);
+    batch.put(key, value);
     store.commit(batch)
 }
 
@@ -55,6 +55,34 @@ fn keeps_what_was_synced_over_a_restart() {
     put(&store, "big", b"2".to_vec()).unwrap();
     let pieces = store.db.range([RESERVED_FROM]..[RESERVED_FROM + 1]).count();
     assert_eq!(pieces, 0);
+}
+
+#[test]
+fn a_key_that_is_written_twice_in_a_batch_leaves_no_pieces() {
+    let dir = TempDir::new().unwrap();
+    let store = SledStore::open(dir.path()).unwrap();
+    let pieces = || store.db.range([RESERVED_FROM]..[RESERVED_FROM + 1]).count();
+    for (sizes, expected) in [
+        (&[90_000, 9_000, 10][..], 0),
+        (&[90_000, 40_000], 4),
+        (&[10, 10], 0),
+        (&[50_000], 6),
+        (&[], 0),
+        (&[20_000, 50_000], 6),
+    ] {
+        let mut batch = Batch::new();
+        sizes.iter().for_each(|size| batch.put("k", vec![7; *size]));
+        if sizes.is_empty() {
+            batch.delete("k");
+            batch.delete("k");
+        }
+        store.commit(batch).unwrap();
+        assert_eq!(pieces(), expected, "{sizes:?}");
+        let counts = store.state.read().unwrap().cut_counts;
+        assert_eq!(counts[usize::from(b'k')], u64::from(expected > 0));
+        let value = store.get(b"k").unwrap();
+        assert_eq!(value.map(|value| value.len()), sizes.last().copied());
+    }
 }
 
 #[test]
@@ -90,7 +118,7 @@ fn no_space_is_recoverable() {
     let dir = TempDir::new().unwrap();
     let full = SledOptions { free_bytes_min: u64::MAX, ..SledOptions::default() };
     let store = SledStore::open_with(dir.path(), full).unwrap();
-    assert_eq!(put(&store, "a", b"1".to_vec()), Err(StoreError::NoSpace { bytes: 2 }));
+    assert_eq!(put(&store, "a", b"1".to_vec()), Err(StoreError::NoSpace { bytes: 3 }));
     assert_eq!(store.get(b"a").unwrap(), None);
     store.sync().unwrap();
 }

@@ -1,11 +1,15 @@
 //! Writing and trimming the conflict log.
 
+use std::collections::BTreeMap;
+
+use serde::Serialize;
 use syncline_core::{ConflictId, ConflictRecord, ConflictWrite, RowKey};
 
 use super::{
-    PlaceV1, count_key, decode_count, decode_id, decode_place, encode_count, encode_id,
-    encode_place, encode_record, log_key, parse_log_key, place_key, waits_key,
+    PlaceV1, VERSION, count_key, decode_count, decode_id, decode_place, form_of, log_key,
+    parse_log_key, place_key, waits_key,
 };
+use crate::kv::codec;
 use crate::kv::key::{Family, Key};
 use crate::{Batch, Scan, Store, StoreError};
 
@@ -13,10 +17,16 @@ use crate::{Batch, Scan, Store, StoreError};
 /// tell of waiting.
 const LOOKED_BEYOND: usize = 64;
 
+/// What stands beside the log, by family.
+const BESIDE: [u8; 3] =
+    [Family::ConflictById as u8, Family::ConflictOfRow as u8, Family::ConflictCount as u8];
+
 /// The store as it will be once the batch is committed.
 struct Ahead<'a, S: ?Sized> {
     store: &'a S,
     batch: &'a mut Batch,
+    /// What the batch does to that which stands beside the log.
+    beside: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     partition: u32,
     count: u64,
 }
@@ -32,7 +42,9 @@ pub fn write(
     if writes.is_empty() {
         return Ok(());
     }
-    let mut ahead = Ahead { store, batch, partition, count: 0 };
+    let earlier = batch.iter().filter(|(key, _)| key.first().is_some_and(|f| BESIDE.contains(f)));
+    let beside = earlier.map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))).collect();
+    let mut ahead = Ahead { store, batch, beside, partition, count: 0 };
     let key = count_key(partition);
     ahead.count = ahead.get(&key)?.map_or(Ok(0), |value| decode_count(&key, &value))?;
     for write in writes {
@@ -41,24 +53,34 @@ pub fn write(
             ConflictWrite::Waits(record) => {
                 ahead.waits_no_longer(&record.row)?;
                 ahead.put(record, true)?;
-                let key = waits_key(partition, &record.row);
-                ahead.batch.put(key, encode_id(&record.id));
+                ahead.set(waits_key(partition, &record.row), &record.id.0);
             }
             ConflictWrite::WaitsNoLonger(row) => ahead.waits_no_longer(row)?,
         }
     }
     ahead.trim(max)?;
-    let count = encode_count(ahead.count);
-    ahead.batch.put(key, count);
+    let count = ahead.count;
+    ahead.set(key, &count);
     Ok(())
 }
 
 impl<S: Store + ?Sized> Ahead<'_, S> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.batch.pending(key) {
-            Some(pending) => Ok(pending.map(<[u8]>::to_vec)),
+        match self.beside.get(key) {
+            Some(written) => Ok(written.clone()),
             None => self.store.get(key),
         }
+    }
+
+    fn set(&mut self, key: Vec<u8>, value: &impl Serialize) {
+        let value = codec::encode(VERSION, value);
+        self.batch.put(&key, &value);
+        self.beside.insert(key, Some(value));
+    }
+
+    fn unset(&mut self, key: Vec<u8>) {
+        self.batch.delete(&key);
+        self.beside.insert(key, None);
     }
 
     fn place(&self, id: &ConflictId) -> Result<Option<PlaceV1>, StoreError> {
@@ -70,9 +92,9 @@ impl<S: Store + ?Sized> Ahead<'_, S> {
     fn put(&mut self, record: &ConflictRecord, waits: bool) -> Result<(), StoreError> {
         self.remove(&record.id)?;
         let (partition, at_ms) = (self.partition, record.resolved_at_ms);
-        self.batch.put(log_key(partition, at_ms, &record.id), encode_record(record));
-        let place = PlaceV1 { partition, at_ms, waits };
-        self.batch.put(place_key(&record.id), encode_place(&place));
+        let key = log_key(partition, at_ms, &record.id);
+        codec::put(self.batch, &key, VERSION, &form_of(record));
+        self.set(place_key(&record.id), &PlaceV1 { partition, at_ms, waits });
         self.count += 1;
         Ok(())
     }
@@ -80,7 +102,7 @@ impl<S: Store + ?Sized> Ahead<'_, S> {
     fn remove(&mut self, id: &ConflictId) -> Result<(), StoreError> {
         if let Some(place) = self.place(id)? {
             self.batch.delete(log_key(place.partition, place.at_ms, id));
-            self.batch.delete(place_key(id));
+            self.unset(place_key(id));
             self.count = self.count.saturating_sub(1);
         }
         Ok(())
@@ -94,7 +116,7 @@ impl<S: Store + ?Sized> Ahead<'_, S> {
         if self.place(&id)?.is_some_and(|place| place.waits) {
             self.remove(&id)?;
         }
-        self.batch.delete(key);
+        self.unset(key);
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::kv::{arbitrary, golden};
+use crate::kv::{arbitrary, codec, golden};
 use crate::{Batch, MemoryStore, Store};
 use proptest::prelude::*;
 use syncline_core::{ConflictWrite, FunctionVersion, Operation, PartitionCount, Stamp};
@@ -8,10 +8,13 @@ proptest! {
     #[test]
     fn reads_back(record in arbitrary::conflict()) {
         let key = log_key(3, record.resolved_at_ms, &record.id);
-        prop_assert_eq!(decode_record(&key, &encode_record(&record)).unwrap(), record.clone());
+        let value = codec::encode(VERSION, &form_of(&record));
+        prop_assert_eq!(decode_record(&key, &value).unwrap(), record.clone());
         let place = PlaceV1 { partition: 3, at_ms: record.resolved_at_ms, waits: true };
-        prop_assert_eq!(decode_place(b"k", &encode_place(&place)).unwrap(), place);
-        prop_assert_eq!(decode_id(b"k", &encode_id(&record.id)).unwrap(), record.id);
+        let value = codec::encode(VERSION, &place);
+        prop_assert_eq!(decode_place(b"k", &value).unwrap(), place);
+        let value = codec::encode(VERSION, &record.id.0);
+        prop_assert_eq!(decode_id(b"k", &value).unwrap(), record.id);
     }
 
     #[test]
@@ -163,6 +166,23 @@ fn the_oldest_are_trimmed_but_what_waits_stays() {
     assert_eq!(kept, [9, 8, 100]);
     assert_eq!(all(&store).len(), 13);
     assert_eq!(get(&store, &ConflictId([5; 16])).unwrap(), None);
+}
+
+#[test]
+fn two_commits_in_one_batch_count_on() {
+    let store = MemoryStore::new();
+    let mut batch = Batch::new();
+    for writes in [
+        [ConflictWrite::Waits(waits(1, 10)), ConflictWrite::Resolved(merged(2, 11))],
+        [ConflictWrite::WaitsNoLonger(golden::row("c-1")), ConflictWrite::Resolved(merged(2, 12))],
+    ] {
+        write(&mut batch, &store, 1, &writes, 99).unwrap();
+    }
+    store.commit(batch).unwrap();
+    assert_eq!(all(&store), [(2, 12)]);
+    let key = count_key(1);
+    assert_eq!(decode_count(&key, &store.get(&key).unwrap().unwrap()).unwrap(), 1);
+    assert_eq!(store.len(), 3);
 }
 
 #[test]
