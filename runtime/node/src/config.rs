@@ -153,7 +153,7 @@ pub struct LimitsConfig {
     pub unconfirmed_changes: usize,
     /// A link is not read while so many of its changes wait in a partition.
     pub waiting_changes: usize,
-    /// Conflicts kept in the log; the oldest go first.
+    /// Conflicts kept in the log of each partition; the oldest go first.
     pub conflicts: u64,
     /// Tables that local writes may make.
     pub tables: usize,
@@ -167,7 +167,7 @@ impl Default for LimitsConfig {
             queue: 1024,
             unconfirmed_changes: 1_000_000,
             waiting_changes: 100_000,
-            conflicts: 100_000,
+            conflicts: 10_000,
             tables: 4096,
             max_clock_skew: HumanDuration(Duration::from_millis(500)),
         }

@@ -88,6 +88,7 @@ impl Code {
     ];
 
     /// The stable word, the HTTP status, and what it means.
+    #[allow(clippy::too_many_lines, reason = "one exhaustive table of all kinds")]
     pub fn parts(self) -> (&'static str, StatusCode, &'static str) {
         use StatusCode as S;
         match self {

@@ -1,6 +1,8 @@
 //! Regions of one process on the embedded bus, without HTTP: what foreign records do, what a full
 //! outbox does, and what a restart keeps.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
