@@ -17,7 +17,7 @@ pub fn send_raw(url: &str, head: &[&str], body: Vec<u8>) -> Result<(u16, Value)>
     let address = url.strip_prefix("http://").context("an address with http")?;
     let mut stream = TcpStream::connect(address).context("connect")?;
     let mut writer = stream.try_clone().context("share the connection")?;
-    let lengths = head.iter().filter_map(|line| line.strip_prefix("content-length: "));
+    let mut lengths = head.iter().filter_map(|line| line.strip_prefix("content-length: "));
     let announced: usize = lengths.next_back().context("a length")?.parse().context("a length")?;
     let head = format!("{}\r\nhost: {address}\r\nconnection: close\r\n\r\n", head.join("\r\n"));
     let writing = thread::spawn(move || {
