@@ -20,8 +20,8 @@ pub use commit::{
 
 use crate::chain::Chains;
 use crate::{
-    ChangeId, ChangeRecord, Hlc, Link, MergeFunctions, RegionId, RowKey, TableDigest, TableName,
-    VersionVector,
+    ChangeId, ChangeRecord, Hlc, HostFault, Link, MergeFunctions, RegionId, RowKey, TableDigest,
+    TableName, VersionVector,
 };
 use waiting::WaitingChanges;
 
@@ -181,6 +181,11 @@ impl Partition {
     /// True while changes wait only because no function could be asked: worth a retry.
     pub fn has_stalled(&self) -> bool {
         !self.waiting.stalled.is_empty()
+    }
+
+    /// True while some of them wait only because other tables come first.
+    pub fn has_put_off(&self) -> bool {
+        self.waiting.stalled.values().any(|fault| *fault == HostFault::Deferred)
     }
 
     /// How many rows keep history.

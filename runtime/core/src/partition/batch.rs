@@ -12,6 +12,9 @@ use crate::{
     Operation, RegionId, Row, RowKey, Stamp, TableDigest, TableName,
 };
 
+/// So many rows that no function could be asked about are tried again in one batch.
+const ROWS_RETRIED_MAX: usize = 256;
+
 /// What a client asks to be true of a row before it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Precondition {
@@ -196,9 +199,10 @@ impl<'a> Batch<'a> {
         self.partition.positions.insert(source.clone(), position);
     }
 
-    /// Asks once more about the rows whose changes wait only because no function could be asked.
+    /// Asks once more about some of the rows whose changes wait only because no function could be
+    /// asked; about all of them in turn, if called again and again.
     pub fn retry_stalled(&mut self) {
-        self.queue.extend(self.partition.waiting.stalled.keys().cloned());
+        self.queue.extend(self.partition.waiting.next_stalled(ROWS_RETRIED_MAX));
     }
 
     /// Writes a row: `image` replaces whatever it is, none deletes it. `hlc` must be fresh from the

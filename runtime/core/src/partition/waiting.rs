@@ -1,6 +1,7 @@
 //! Changes that are taken but not applied: what they build on is not here, or no function answers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::{Change, ChangeId, ChangeRecord, Hlc, HostFault, RegionId, RowKey, VersionVector};
 
@@ -23,6 +24,8 @@ pub(super) struct WaitingChanges {
     restored: BTreeSet<RowKey>,
     /// Those of them that were not looked at since.
     unexamined: BTreeSet<RowKey>,
+    /// The stalled row that was tried again last.
+    retried: Option<RowKey>,
 }
 
 impl WaitingChanges {
@@ -43,6 +46,19 @@ impl WaitingChanges {
     /// The rows to look at with the first batch after the start.
     pub(super) fn take_unexamined(&mut self) -> BTreeSet<RowKey> {
         std::mem::take(&mut self.unexamined)
+    }
+
+    /// Some of the stalled rows, in turn: those after the last that were answered.
+    pub(super) fn next_stalled(&mut self, limit: usize) -> Vec<RowKey> {
+        let from = match self.retried.take() {
+            Some(last) => Bound::Excluded(last),
+            None => Bound::Unbounded,
+        };
+        let rest = self.stalled.range((from, Bound::Unbounded));
+        let keys: Vec<RowKey> = rest.take(limit).map(|(key, _)| key.clone()).collect();
+        // At the end it begins anew the next time.
+        self.retried = if keys.len() == limit { keys.last().cloned() } else { None };
+        keys
     }
 
     /// The row waits for no function any more; answers true if a note of that may stand on disk.

@@ -13,20 +13,62 @@ use syncline_host::Host;
 /// when the other tables have had their turn.
 const SHARE_OF_A_BATCH: Duration = Duration::from_millis(20);
 
-/// The host, with an account of the time that each table's merges take.
+/// A single call that takes longer has its table rest.
+const SLOW_CALL: Duration = Duration::from_millis(5);
+
+/// A table with slow calls rests so many times as long as they took: it has a fifth of the thread at
+/// the most, however many of its conflicts come in.
+const REST_FACTOR: u32 = 4;
+
+/// The tables of a shard that rest after slow calls, and until when.
+#[derive(Default)]
+pub(super) struct Resting(BTreeMap<TableName, Instant>);
+
+/// The host, with an account of the time that each table's merges take in one batch.
 pub(super) struct Merging<'a> {
     host: &'a Host,
-    spent: RefCell<BTreeMap<TableName, Duration>>,
+    resting: &'a Resting,
+    spent: RefCell<BTreeMap<TableName, Spent>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    total: Duration,
+    longest: Duration,
+}
+
+/// What a batch's merges took, by table.
+pub(super) struct Account(BTreeMap<TableName, Spent>);
+
+impl Resting {
+    /// Has the tables with slow calls rest from now on.
+    pub(super) fn settle(&mut self, account: Account, now: Instant) {
+        self.0.retain(|_, until| *until > now);
+        for (table, spent) in account.0 {
+            if spent.longest > SLOW_CALL {
+                self.0.insert(table, now + spent.total * REST_FACTOR);
+            }
+        }
+    }
+
+    pub(super) fn is_any(&self) -> bool {
+        !self.0.is_empty()
+    }
 }
 
 impl<'a> Merging<'a> {
-    pub(super) fn new(host: &'a Host) -> Self {
-        Self { host, spent: RefCell::default() }
+    pub(super) fn new(host: &'a Host, resting: &'a Resting) -> Self {
+        Self { host, resting, spent: RefCell::default() }
     }
 
-    /// The time that merges took.
-    pub(super) fn spent(&self) -> Duration {
-        self.spent.borrow().values().sum()
+    pub(super) fn into_account(self) -> Account {
+        Account(self.spent.into_inner())
+    }
+
+    fn is_put_off(&self, table: &TableName) -> bool {
+        let spent = self.spent.borrow();
+        let share = spent.get(table).is_some_and(|spent| spent.total >= SHARE_OF_A_BATCH);
+        share || self.resting.0.get(table).is_some_and(|until| *until > Instant::now())
     }
 }
 
@@ -37,12 +79,40 @@ impl MergeFunctions for Merging<'_> {
         input: &MergeInput<'_>,
     ) -> Result<Result<Merged, GuestFault>, HostFault> {
         let table = &input.row.table;
-        if self.spent.borrow().get(table).is_some_and(|spent| *spent >= SHARE_OF_A_BATCH) {
+        if self.is_put_off(table) {
             return Err(HostFault::Deferred);
         }
         let start = Instant::now();
         let merged = self.host.merge(version, input);
-        *self.spent.borrow_mut().entry(table.clone()).or_default() += start.elapsed();
+        let took = start.elapsed();
+        let mut spent = self.spent.borrow_mut();
+        let of_table = spent.entry(table.clone()).or_default();
+        of_table.total += took;
+        of_table.longest = of_table.longest.max(took);
         merged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(name: &str) -> TableName {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn only_tables_with_slow_calls_rest_and_as_long_as_they_took() {
+        let ms = Duration::from_millis;
+        let mut resting = Resting::default();
+        let now = Instant::now();
+        let account = [
+            (table("slow"), Spent { total: ms(120), longest: ms(100) }),
+            (table("busy"), Spent { total: ms(300), longest: ms(1) }),
+        ];
+        resting.settle(Account(account.into()), now);
+        assert_eq!(resting.0, BTreeMap::from([(table("slow"), now + ms(480))]));
+        resting.settle(Account(BTreeMap::new()), now + ms(481));
+        assert!(!resting.is_any());
     }
 }

@@ -15,7 +15,7 @@ use syncline_store::{Batch, ConflictLimit, Store as _, StoreError, load_partitio
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use super::merging::Merging;
+use super::merging::{Merging, Resting};
 use super::publisher::Feeds;
 use super::rows::RowCache;
 use super::status::PartitionView;
@@ -24,8 +24,15 @@ use super::{HEARTBEAT_EVERY, Shared, now_ms};
 
 /// So much work is taken into one turn, and one commit a partition.
 const WORK_MAX: usize = 256;
-/// How soon what waits for a function is tried again, at least; longer if that takes long.
-const RETRY_EVERY: Duration = Duration::from_millis(25);
+/// How soon merges that were put off for other tables are tried again.
+const RETRY_PUT_OFF: Duration = Duration::from_millis(2);
+/// The same, while a table rests.
+const RETRY_RESTING: Duration = Duration::from_millis(25);
+/// How soon what waits for a function is tried again, at least; longer if that takes long. A
+/// function that arrives is tried at once.
+const RETRY_STALLED: Duration = Duration::from_millis(250);
+/// What is tried again waits so many times as long as trying took.
+const RETRY_FACTOR: u32 = 4;
 
 /// A write that is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +127,7 @@ pub(super) struct Shard {
     owned: BTreeMap<u32, Owned>,
     tickets: SyncSender<Ticket>,
     feeds: Arc<Feeds>,
+    resting: Resting,
     beat_at: Instant,
 }
 
@@ -152,7 +160,8 @@ impl Shard {
             (number, Owned { partition, rows: RowCache::new(), retry_at: None })
         };
         let owned = partitions.into_iter().map(owned).collect();
-        Self { shared, owned, tickets, feeds, beat_at: Instant::now() }
+        let resting = Resting::default();
+        Self { shared, owned, tickets, feeds, resting, beat_at: Instant::now() }
     }
 
     /// Works until it is told to stop, or the region fails.
@@ -231,12 +240,21 @@ impl Shard {
     fn turn(&mut self, number: u32, turn: Turn, beats: bool, retries: bool) {
         let Some(owned) = self.owned.get_mut(&number) else { return };
         let shared = Arc::clone(&self.shared);
-        let merging = Merging::new(&shared.host);
+        let merging = Merging::new(&shared.host, &self.resting);
         let started = Instant::now();
         let mut taken = Vec::new();
         let done = carry_out(&shared, owned, &merging, turn, beats, retries, &mut taken);
-        let took = started.elapsed().max(merging.spent());
-        owned.retry_at = Some(Instant::now() + RETRY_EVERY.max(took));
+        let now = Instant::now();
+        let account = merging.into_account();
+        owned.retry_at = Some(if owned.partition.has_put_off() {
+            now + RETRY_PUT_OFF
+        } else {
+            now + RETRY_STALLED.max((now - started) * RETRY_FACTOR)
+        });
+        self.resting.settle(account, now);
+        if self.resting.is_any() {
+            owned.retry_at = owned.retry_at.max(Some(now + RETRY_RESTING));
+        }
         match done {
             Ok(commit) => self.hand_over(number, commit, taken),
             Err(error) => self.recover(number, &error, taken),
