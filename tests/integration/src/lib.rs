@@ -1,6 +1,6 @@
 //! Tests of the real binary, in processes of its own: HTTP, command line, signals.
 //!
-//! The tests lie in `tests/regions/`. What they share is here: merge functions that misbehave, the
+//! The tests lie in `tests/processes/`. What they share is here: merge functions that misbehave, the
 //! command line as a process, requests that no well-behaved client sends, and the check that a
 //! conflict has one outcome everywhere.
 

@@ -35,7 +35,7 @@ Exit codes:
 const DEV_EXAMPLES: &str = "\
 Examples:
   syncline dev
-  syncline dev --regions us-east-1,eu-west-1 --port 9000 --data /tmp/two-regions
+  syncline dev --regions us-east-1,eu-west-1 --port 9000 --data two-regions
   curl http://127.0.0.1:8080/v1/topology
 
 The data stays on disk: the same command goes on where the last one ended, also after a kill -9.
@@ -166,6 +166,8 @@ pub(super) struct Shared {
         long,
         global = true,
         env = "SYNCLINE_URL",
+        // Help is the same whatever the environment holds.
+        hide_env_values = true,
         value_name = "URL",
         default_value = "http://127.0.0.1:8080",
         value_parser = base_url

@@ -1,5 +1,7 @@
 //! What the system shows to whoever runs it, in processes of its own.
 
+#![allow(clippy::unwrap_used, reason = "all of it is tests")]
+
 mod bad_guests;
 mod bad_input;
 mod command_line;
