@@ -81,6 +81,11 @@ pub fn router(api: Api) -> Router {
         .with_state(api)
 }
 
+/// Serves a region's API until the listener fails.
+pub async fn serve(api: Api, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    axum::serve(listener, router(api)).await
+}
+
 /// Runs what reads the disk where it holds up nobody.
 async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, Problem> + Send + 'static,

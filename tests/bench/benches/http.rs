@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use syncline_bus::EmbeddedBus;
-use syncline_node::api::{Api, router};
+use syncline_node::api::{Api, serve};
 use syncline_node::config::{LimitsConfig, default_partitions};
 use syncline_node::region::{Cuts, Region, RegionOptions};
 
@@ -30,7 +30,7 @@ fn start(data: &std::path::Path) -> String {
         runtime.block_on(async move {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listen");
             told.send(listener.local_addr().expect("an address")).expect("the bench waits");
-            axum::serve(listener, router(api)).await.expect("serve");
+            serve(api, listener).await.expect("serve");
         });
     });
     format!("http://{}", address.recv().expect("the server starts"))
