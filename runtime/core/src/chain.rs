@@ -10,6 +10,10 @@ use crate::{Heartbeat, Hlc, RegionId, VersionVector};
 /// After how many heartbeats of a peer, without progress in what it has taken, it is fed again.
 const STANDSTILL_HEARTBEATS: u8 = 3;
 
+/// Each time that feeding a peer again has not helped, twice as many heartbeats are waited for, up to
+/// so many: a peer that takes nothing for long must not be sent everything every few seconds.
+const STANDSTILL_HEARTBEATS_MAX: u8 = 48;
+
 /// After how many heartbeats of its own a region takes a peer for silent, if it heard nothing.
 const SILENT_HEARTBEATS: u8 = 3;
 
@@ -99,17 +103,32 @@ impl Link {
 }
 
 /// What the last heartbeats of a peer said. Not kept on disk: it is heard again within a second.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Heard {
     pub(crate) watermarks: VersionVector,
     pub(crate) taken: VersionVector,
     /// Heartbeats since `taken` of this region's own changes last moved.
     standing: u8,
+    /// After how many it is fed again.
+    patience: u8,
     /// Heartbeats of this region since the peer was last heard.
     silent: u8,
     /// Older heartbeats of the peer do not count as standing still: they were made while the peer
     /// could not be heard, or before it was fed again, and say nothing about now.
     counts_after: Hlc,
+}
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self {
+            watermarks: VersionVector::new(),
+            taken: VersionVector::new(),
+            standing: 0,
+            patience: STANDSTILL_HEARTBEATS,
+            silent: 0,
+            counts_after: Hlc::ZERO,
+        }
+    }
 }
 
 /// The chains of one partition, as one region sees them: the others', which it reads, and its own.
@@ -189,13 +208,15 @@ impl Chains {
         let behind = self.outstanding.back().is_some_and(|last| *last > taken);
         if !behind || taken != before {
             heard.standing = 0;
+            heard.patience = STANDSTILL_HEARTBEATS;
         } else if beat.hlc > heard.counts_after {
             heard.standing += 1;
         }
-        if heard.standing < STANDSTILL_HEARTBEATS {
+        if heard.standing < heard.patience {
             return (verdict, None);
         }
         heard.standing = 0;
+        heard.patience = (heard.patience * 2).min(STANDSTILL_HEARTBEATS_MAX);
         heard.counts_after = self.own_heartbeat;
         (verdict, Some(taken))
     }
@@ -308,13 +329,12 @@ mod tests {
         }
         // The link heals; what the peer said in the meantime is read.
         assert!((250..=300).all(|at| chains.hear(&beat(at, 0, 0)).1.is_none()));
-        let resent: Vec<u64> =
-            (301..320).filter(|at| chains.hear(&beat(*at, 0, 0)).1.is_some()).collect();
-        assert_eq!(resent, vec![303, 306, 309, 312, 315, 318]);
-        // Until it is heard what the peer makes of that, what it said before is not counted again.
-        chains.beat(hlc(1000), VersionVector::new());
-        let again = (320..=1003).filter(|at| chains.hear(&beat(*at, 0, 0)).1.is_some()).count();
-        assert_eq!(again, 1 + 1);
+        let mut resent = |from: u64, upto: u64| -> Vec<u64> {
+            (from..=upto).filter(|at| chains.hear(&beat(*at, 0, 0)).1.is_some()).collect()
+        };
+        // With more and more patience, as it does not help.
+        let often = [303, 309, 321, 345, 393, 441, 489];
+        assert_eq!(resent(301, 500), often);
     }
 
     #[test]
@@ -332,7 +352,9 @@ mod tests {
         assert_eq!((hear(&mut chains, 0, 1), hear(&mut chains, 0, 1)), (None, None));
         assert_eq!(hear(&mut chains, 0, 1), Some(hlc(1)));
         // What a heartbeat says over a gap counts for this.
-        assert_eq!((hear(&mut chains, 5, 1), hear(&mut chains, 5, 1)), (None, None));
+        for _ in 0..5 {
+            assert_eq!(hear(&mut chains, 5, 1), None);
+        }
         assert_eq!(hear(&mut chains, 5, 1), Some(hlc(1)));
         assert_eq!((chains.behind(), chains.outstanding()), (vec![region("b")], 1));
         assert_eq!(hear(&mut chains, 5, 2), None);

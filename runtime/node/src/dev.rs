@@ -1,8 +1,9 @@
 //! `syncline dev`: all regions in one process, on the embedded bus, kept on disk.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
@@ -32,6 +33,7 @@ pub fn run(options: DevOptions) -> Result<()> {
     let regions = regions_of(&options)?;
     std::fs::create_dir_all(&options.data)
         .with_context(|| format!("make the data folder {}", options.data.display()))?;
+    check_same_regions(&options.data, &regions)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let listeners = runtime.block_on(listen(&options, &regions))?;
     let bus = EmbeddedBus::open(options.data.join("bus"), default_partitions())
@@ -53,15 +55,53 @@ pub fn run(options: DevOptions) -> Result<()> {
         let api = Api { region: Arc::new(started), dev: Some(dev.clone()) };
         served.push(Served { api, listener });
     }
-    println!("syncline dev: {} regions, data in {}", regions.len(), options.data.display());
-    for served in &served {
-        println!("  {}  http://{}", served.api.region.id(), served.listener.local_addr()?);
+    announce(&options.data, &served, &dev)?;
+    runtime.block_on(serve_all(served))
+}
+
+/// Says where everything is. A stdout that nobody reads is no reason to stop.
+fn announce(data: &Path, served: &[Served], dev: &DevLinks) -> Result<()> {
+    let mut text = format!("syncline dev: {} regions, data in {}\n", served.len(), data.display());
+    for Served { api, listener } in served {
+        text += &format!("  {}  http://{}\n", api.region.id(), listener.local_addr()?);
     }
     for (a, b) in dev.cuts().pairs() {
-        println!("  the link between {a} and {b} is cut: syncline link heal {a} {b}");
+        text += &format!("  the link between {a} and {b} is cut: syncline link heal {a} {b}\n");
     }
-    println!("Stop with Ctrl-C.");
-    runtime.block_on(serve_all(served))
+    text += "Stop with Ctrl-C.\n";
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(())
+}
+
+/// Regions cannot come and go by a restart: a new one would lack what the others have confirmed
+/// among themselves, and one that is left out would hold back all that waits for its word.
+fn check_same_regions(data: &Path, regions: &[RegionId]) -> Result<()> {
+    let file = data.join("regions.json");
+    let named: BTreeSet<&str> = regions.iter().map(RegionId::as_str).collect();
+    match std::fs::read(&file) {
+        Ok(bytes) => {
+            let kept: BTreeSet<String> = serde_json::from_slice(&bytes)
+                .with_context(|| format!("read {}", file.display()))?;
+            if kept.iter().map(String::as_str).ne(named.iter().copied()) {
+                let kept: Vec<String> = kept.into_iter().collect();
+                bail!(
+                    "the data in {} are of other regions: name the same ones, --regions {}, or \
+                     another folder with --data",
+                    data.display(),
+                    kept.join(",")
+                );
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            // Whole or not at all, also if the process is killed now.
+            let new = file.with_extension("new");
+            std::fs::write(&new, serde_json::to_vec(&named)?)
+                .and_then(|()| std::fs::rename(&new, &file))
+                .with_context(|| format!("write {}", file.display()))
+        }
+        Err(error) => Err(error).with_context(|| format!("read {}", file.display())),
+    }
 }
 
 fn regions_of(options: &DevOptions) -> Result<Vec<RegionId>> {
@@ -101,4 +141,36 @@ async fn listen(options: &DevOptions, regions: &[RegionId]) -> Result<Vec<TcpLis
         })?);
     }
     Ok(listeners)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_folder_keeps_its_regions() {
+        let data = tempfile::tempdir().unwrap();
+        let named = |names: &[&str]| -> Vec<RegionId> {
+            names.iter().map(|name| name.parse().unwrap()).collect()
+        };
+        check_same_regions(data.path(), &named(&["a", "b"])).unwrap();
+        check_same_regions(data.path(), &named(&["b", "a"])).unwrap();
+        for other in [&["a"][..], &["a", "b", "c"], &["a", "c"]] {
+            let error = check_same_regions(data.path(), &named(other)).unwrap_err();
+            assert!(error.to_string().contains("--regions a,b"), "{error}");
+        }
+    }
+
+    #[test]
+    fn regions_are_named_once() {
+        let options = |names: &[&str]| DevOptions {
+            regions: names.iter().map(ToString::to_string).collect(),
+            data: "unused".into(),
+            port: 0,
+        };
+        assert_eq!(regions_of(&options(&["a", "b"])).unwrap().len(), 2);
+        for bad in [&[][..], &["a", "a"], &["a b"], &["a.b"]] {
+            assert!(regions_of(&options(bad)).is_err(), "{bad:?}");
+        }
+    }
 }

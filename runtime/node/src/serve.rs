@@ -1,6 +1,7 @@
 //! `syncline serve`: one region a process. And what it shares with `syncline dev`: serving, and
 //! stopping.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +47,9 @@ pub fn run(file: &Path) -> Result<()> {
         },
         &bus,
     )?;
-    println!("syncline: region {} on http://{}", region.id(), listener.local_addr()?);
+    let text = format!("syncline: region {} on http://{}\n", region.id(), listener.local_addr()?);
+    // A stdout that nobody reads is no reason to stop.
+    let _ = std::io::stdout().write_all(text.as_bytes());
     let api = Api { region: Arc::new(region), dev: None };
     runtime.block_on(serve_all(vec![Served { api, listener }]))
 }

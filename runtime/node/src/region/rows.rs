@@ -6,8 +6,9 @@ use syncline_store::{SledStore, load_row};
 
 /// Rows kept in memory for each partition.
 const ROWS_MAX: usize = 8192;
-/// Bytes of rows kept in memory for each partition, by a rough account.
-const BYTES_MAX: usize = 32 << 20;
+/// Bytes of rows kept in memory for each partition, by a rough account. Only long histories come
+/// near it, and a row whose history is long must not be read again for each of its changes.
+const BYTES_MAX: usize = 256 << 20;
 /// What a change in the history takes beside its image, roughly.
 const HELD_BYTES: usize = 256;
 
