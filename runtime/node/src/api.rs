@@ -12,7 +12,11 @@ mod state;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
+use axum::http::header;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 
 use crate::problem::{Code, Problem};
@@ -78,7 +82,27 @@ pub fn router(api: Api) -> Router {
             let detail = format!("{} has no {}", request.uri().path(), request.method());
             Problem::new(Code::MethodNotAllowed, detail)
         })
+        .layer(from_fn(take_small_body))
         .with_state(api)
+}
+
+/// Bodies up to this size are read before anything is checked.
+const SMALL_BODY_BYTES_MAX: usize = 1 << 20;
+
+/// A request that is refused for its path or its headers is answered before its body has arrived, and
+/// the connection closes: a client that is still sending would see that, and not the answer. So what
+/// is small is let arrive first.
+async fn take_small_body(request: Request, next: Next) -> Response {
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if !announced.is_some_and(|length| (1..=SMALL_BODY_BYTES_MAX).contains(&length)) {
+        return next.run(request).await;
+    }
+    let (head, body) = request.into_parts();
+    match body::read(body, SMALL_BODY_BYTES_MAX).await {
+        Ok(bytes) => next.run(Request::from_parts(head, Body::from(bytes))).await,
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// Serves a region's API until the listener fails.
