@@ -1,7 +1,7 @@
 //! The command line `syncline`: what runs a region, and what talks to one over HTTP.
 //!
 //! Results go to stdout, everything else to stderr, so that a result can be piped. The exit code
-//! says what happened (see [`failure::Failure`]). It never opens a region's data folder itself:
+//! says what happened (see `failure.rs`). It never opens a region's data folder itself:
 //! what it shows is what the HTTP API of a running region answers.
 
 mod args;
