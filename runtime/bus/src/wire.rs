@@ -10,6 +10,7 @@ mod decode;
 mod encode;
 mod entries;
 mod fields;
+mod membership;
 
 use syncline_core::{ChangeRecord, ControlRecord, Heartbeat};
 use thiserror::Error;
@@ -38,7 +39,7 @@ pub enum Decoded {
     Change(ChangeRecord),
     /// What its region says of itself.
     Heartbeat(Heartbeat),
-    /// A part of a component, or a step of a rollout.
+    /// A part of a component, a step of a rollout, or one of who is counted.
     Control(ControlRecord),
 }
 

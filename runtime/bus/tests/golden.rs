@@ -27,6 +27,13 @@ fn cases() -> Vec<(&'static str, Decoded)> {
         ("control-rollout-create-first", Decoded::Control(create(None))),
         ("control-rollout-ready", Decoded::Control(rollout(ready))),
         ("control-rollout-active", Decoded::Control(rollout(active))),
+        ("control-membership-join", Decoded::Control(join(Some(membership_id())))),
+        ("control-membership-join-first", Decoded::Control(join(None))),
+        ("control-membership-evict", Decoded::Control(evict())),
+        ("control-membership-counted", Decoded::Control(counted())),
+        ("control-membership-fenced", Decoded::Control(fenced())),
+        ("control-membership-refuse", Decoded::Control(refuse())),
+        ("control-membership-done", Decoded::Control(done())),
     ]
 }
 

@@ -9,7 +9,10 @@ use syncline_bus::{
     DecodeError, Decoded, Envelope, PAYLOAD_BYTES_MAX, decode, encode_change, encode_control,
     encode_heartbeat,
 };
-use syncline_core::{CHUNK_BYTES_MAX, ControlBody, FunctionVersion, Hlc, IMAGE_BYTES_MAX, Image};
+use syncline_core::{
+    CHUNK_BYTES_MAX, ControlBody, Cut, FunctionVersion, Hlc, IMAGE_BYTES_MAX, Image,
+    MembershipAnswer, MembershipChange, MembershipRecord, VersionVector,
+};
 
 fn payload(envelope: &Envelope) -> String {
     String::from_utf8(envelope.payload.clone()).unwrap()
@@ -143,7 +146,7 @@ fn a_control_record_is_refused_for_each_wrong_field() {
             (
                 "\"previous\":{\"region\":\"eu-west-1#2\"",
                 "\"previous\":{\"region\":\"\"",
-                "rollout: a",
+                "previous: a",
             ),
             ("1795203212000.00004", "0.00000", "the HLC zero"),
             ("\"previous\":{", "\"previous\":[{", "expected"),
@@ -163,6 +166,101 @@ fn a_control_record_is_refused_for_each_wrong_field() {
     }
     part.bytes = vec![7; CHUNK_BYTES_MAX].into();
     assert!(decode(&encode_control(&control(ControlBody::Component(part)))).is_ok());
+}
+
+#[test]
+fn a_membership_record_is_refused_for_each_wrong_field() {
+    let id = "{\"region\":\"us-east-1#2\",\"hlc\":\"1795203212000.00005\"}";
+    refused(
+        &encode_control(&join(Some(membership_id()))),
+        &[
+            ("\"membership_propose\"", "\"membership_leave\"", "the type \"membership_leave\""),
+            (id, "7", "previous: it is not a JSON object"),
+            (id, "{\"region\":\"a\"}", "previous: missing field"),
+            ("1795203212000.00005", "0.00000", "previous: no record"),
+            ("{\"join\":\"eu-west-1#2\"}", "{}", "neither a join"),
+            ("{\"join\":\"eu-west-1#2\"}", "{\"join\":null}", "neither a join"),
+            ("{\"join\":\"eu-west-1#2\"}", "\"join\"", "not a JSON object"),
+            ("\"join\":", "\"evict\":[\"a\"],\"join\":", "neither a join"),
+            ("\"join\":", "\"join\":\"a\",\"join\":", "duplicate field"),
+            ("\"join\":\"eu-west-1#2\"", "\"join\":\"eu-west-1#1\"", "join: a region is"),
+        ],
+    );
+    refused(
+        &encode_control(&evict()),
+        &[
+            ("[\"ap-south-1\",", "[\"eu-west-1#2\",", "stands twice"),
+            ("[\"ap-south-1\",", "[7,", "invalid type"),
+            ("[\"ap-south-1\",", "[\"\",", "a region is"),
+        ],
+    );
+    refused(
+        &encode_control(&refuse()),
+        &[
+            (id, "null", "membership: it is not"),
+            ("\"bound_to\":{", "\"bound_to\":null,\"x\":{", "bound_to: it is not"),
+            ("\"bound_to\"", "\"bound\"", "missing field"),
+        ],
+    );
+    refused(&encode_control(&done()), &[("\"membership\":{", "\"change\":{", "missing field")]);
+    refused(
+        &encode_control(&counted()),
+        &[
+            ("\"counted\"", "\"fenced\"", "invalid type"),
+            ("\"counted\"", "\"found\"", "neither counted"),
+            ("\"counted\":[", "\"fenced\":{},\"counted\":[", "neither counted"),
+            ("\"counted\":[", "\"counted\":{},\"x\":[", "invalid type"),
+            ("\"eu-west-1\":", "\"us-east-1#2\":", "stands twice"),
+            ("1795203200000.00000", "0.00000", "stands at zero"),
+            (",{}]", ",null]", "invalid type"),
+        ],
+    );
+    refused(
+        &encode_control(&fenced()),
+        &[
+            ("\"fenced\":{", "\"fenced\":[],\"x\":{", "invalid type"),
+            ("\"ap-south-1\":", "\"eu-west-1#2\":", "stands twice"),
+            ("\"ap-south-1\":", "\"ap south\":", "a region is"),
+            ("[\"1795203200000.00000\",", "[", "invalid length 1"),
+            ("[\"1795203200000.00000\",", "[\"0.00000\",\"0.00000\",", "trailing characters"),
+            ("[\"1795203200000.00000\",", "[0,", "invalid type"),
+            ("1795203200000.00000", "1795203200000", "an HLC is"),
+        ],
+    );
+}
+
+#[test]
+fn a_membership_record_may_be_as_large_as_its_limits() {
+    let regions = |count: u32| (1..=count).map(|n| region(&format!("{n:0>38}")));
+    let evict = |count| {
+        let change = MembershipChange::Evict { gone: regions(count).collect() };
+        membership(MembershipRecord::Propose { previous: None, change })
+    };
+    let fenced = |count, partitions| {
+        let cuts = vec![Cut { taken: Hlc::MAX, heartbeat: Hlc::MAX }; partitions];
+        let last = regions(count).map(|region| (region, cuts.clone())).collect();
+        accept(MembershipAnswer::Fenced { last })
+    };
+    let counted = |count, partitions| {
+        let vector: VersionVector = regions(count).map(|region| (region, Hlc::MAX)).collect();
+        accept(MembershipAnswer::Counted { stable: vec![vector; partitions] })
+    };
+    for record in [evict(64), fenced(64, 1025), counted(64, 1024), counted(256, 1)] {
+        let envelope = encode_control(&record);
+        assert!(envelope.payload.len() <= PAYLOAD_BYTES_MAX);
+        assert!(decode(&envelope) == Ok(Decoded::Control(record)));
+    }
+    for (record, expected) in [
+        (evict(65), "65 regions, the limit is 64"),
+        (fenced(65, 1), "more than 64 regions"),
+        (fenced(1, 1026), "a list of 1025 items"),
+        (counted(1, 1025), "a list of 1024 items"),
+        (counted(257, 1), "more than 256 regions"),
+    ] {
+        assert!(record.check().is_err());
+        let found = reason(&encode_control(&record));
+        assert!(found.contains(expected), "{found:?} says not {expected:?}");
+    }
 }
 
 #[test]

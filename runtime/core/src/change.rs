@@ -112,6 +112,8 @@ pub enum Malformed {
     VectorTooLarge { entries: usize },
     #[error("the part of a component does not fit its whole")]
     Chunk,
+    #[error("a membership record names {found} {what}, the limit is {max}")]
+    Membership { what: &'static str, found: usize, max: usize },
 }
 
 impl ChangeRecord {
@@ -166,7 +168,7 @@ pub(crate) fn check_chain(hlc: Hlc, prev: Hlc) -> Result<(), Malformed> {
     }
 }
 
-fn check_size(vector: &VersionVector) -> Result<(), Malformed> {
+pub(crate) fn check_size(vector: &VersionVector) -> Result<(), Malformed> {
     match vector.len() {
         entries if entries > VECTOR_ENTRIES_MAX => Err(Malformed::VectorTooLarge { entries }),
         _ => Ok(()),

@@ -1,14 +1,17 @@
-//! The control partition: components and rollouts travel in it, with the same chain, outbox and
-//! confirmations as rows do.
+//! The control partition: components, rollouts and the regions' comings and goings travel in it,
+//! with the same chain, outbox and confirmations as rows do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::chain::Chains;
+use crate::chain::{ChainEffects, Chains};
 use crate::change::check_chain;
+use crate::planted::{self, Bug};
 use crate::{
-    Alarm, ChangeId, ChangeVerdict, FunctionVersion, Heartbeat, HeartbeatVerdict, Hlc, Malformed,
-    PartitionMeta, Received, RegionId, RolloutRecord, Rollouts,
+    Alarm, ChangeId, Counting, Cut, Duty, FunctionVersion, Heartbeat, Hlc, Link, LinkState,
+    Malformed, Membership, MembershipAnswer, MembershipChange, MembershipRecord, MembershipState,
+    PartitionCount, PartitionMeta, PartitionStanding, PassOn, Received, RegionId, RolloutRecord,
+    Rollouts,
 };
 
 /// The number of the control partition: none that a row can have.
@@ -50,6 +53,8 @@ pub enum ControlBody {
     Component(ComponentChunk),
     /// A step of a rollout.
     Rollout(RolloutRecord),
+    /// A step of a region that joins, or of regions that are evicted.
+    Membership(MembershipRecord),
 }
 
 /// A control record as it travels.
@@ -67,7 +72,11 @@ impl ControlRecord {
     /// As [`crate::ChangeRecord::check`].
     pub fn check(&self) -> Result<(), Malformed> {
         check_chain(self.id.hlc, self.prev)?;
-        let ControlBody::Component(chunk) = &self.body else { return Ok(()) };
+        let chunk = match &self.body {
+            ControlBody::Component(chunk) => chunk,
+            ControlBody::Rollout(_) => return Ok(()),
+            ControlBody::Membership(record) => return record.check(),
+        };
         let parts_max = COMPONENT_BYTES_MAX.div_ceil(CHUNK_BYTES_MAX) as u32;
         let fits = chunk.index < chunk.count
             && chunk.count <= parts_max
@@ -82,6 +91,10 @@ impl ControlRecord {
 pub struct ControlCommit {
     /// Rollout records to be kept, of this region and of others.
     pub rollouts: Vec<(ChangeId, RolloutRecord)>,
+    /// Membership records to be kept, of this region and of others.
+    pub membership: Vec<(ChangeId, MembershipRecord)>,
+    /// The regions that there were at the start, to be kept; only with the first commit.
+    pub founders: Option<Vec<RegionId>>,
     /// Parts of components to be kept.
     pub chunks: Vec<ComponentChunk>,
     /// This region's new records, to be kept in the outbox and produced once synced.
@@ -94,6 +107,10 @@ pub struct ControlCommit {
     pub heartbeat: Option<Heartbeat>,
     /// What is in the outbox above this is to be produced again.
     pub resend_after: Option<Hlc>,
+    /// As [`crate::Commit::pass_on`].
+    pub pass_on: Vec<PassOn>,
+    /// As [`crate::Commit::needless`].
+    pub needless: Vec<(RegionId, Hlc)>,
     /// Components of which every part is here now: to be put together, checked and compiled, and
     /// then reported by [`ControlPartition::component_is_here`].
     pub assembled: Vec<FunctionVersion>,
@@ -107,6 +124,7 @@ pub struct ControlPartition {
     chains: Chains,
     positions: BTreeMap<RegionId, u64>,
     rollouts: Rollouts,
+    membership: Membership,
     parts: BTreeMap<FunctionVersion, BTreeSet<u32>>,
     here: BTreeSet<FunctionVersion>,
     commit: ControlCommit,
@@ -121,6 +139,10 @@ pub struct ControlSnapshot {
     pub outbox: Vec<Hlc>,
     /// The rollout records.
     pub rollouts: Vec<(ChangeId, RolloutRecord)>,
+    /// The membership records.
+    pub membership: Vec<(ChangeId, MembershipRecord)>,
+    /// The regions that there were at the start; none if nothing was committed yet.
+    pub founders: Vec<RegionId>,
     /// The parts of components that are not complete.
     pub parts: Vec<(FunctionVersion, u32)>,
     /// The components that are complete, verified and compiled.
@@ -130,16 +152,20 @@ pub struct ControlSnapshot {
 impl ControlPartition {
     /// The control partition of `me` as it was last committed.
     pub fn restore(me: RegionId, regions: Vec<RegionId>, kept: ControlSnapshot) -> Self {
-        let mut chains = Chains::new(me.clone(), &regions, kept.outbox);
-        chains.own_change = kept.meta.own_change;
-        chains.own_heartbeat = kept.meta.own_heartbeat;
-        chains.confirmed = kept.meta.confirmed;
-        for (region, link) in kept.meta.links {
-            if let Some(known) = chains.links.get_mut(&region) {
-                *known = link;
-            }
+        let mut chains = Chains::restore(me.clone(), &regions, &kept.meta, kept.outbox);
+        chains.passes_on_for_the_silent = true;
+        let mut commit = ControlCommit::default();
+        let founders = if kept.founders.is_empty() {
+            commit.founders = Some(regions.clone());
+            regions
+        } else {
+            kept.founders
+        };
+        let mut membership = Membership::new(me.clone(), founders);
+        for (id, record) in kept.membership {
+            membership.insert(id, record);
         }
-        let mut rollouts = Rollouts::new(me, regions);
+        let mut rollouts = Rollouts::new(me, BTreeSet::new());
         for (id, record) in kept.rollouts {
             rollouts.insert(id, record);
         }
@@ -147,19 +173,37 @@ impl ControlPartition {
         for (version, index) in kept.parts {
             parts.entry(version).or_default().insert(index);
         }
-        Self {
+        let mut control = Self {
             chains,
             positions: kept.meta.positions.into_iter().collect(),
             rollouts,
+            membership,
             parts,
             here: kept.here.into_iter().collect(),
-            commit: ControlCommit::default(),
-        }
+            commit,
+        };
+        control.rollouts.set_regions(control.regions_of_rollouts());
+        control
     }
 
     /// The rollouts.
     pub fn rollouts(&self) -> &Rollouts {
         &self.rollouts
+    }
+
+    /// Which regions there are.
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// True while a region's control log is to be read.
+    pub fn takes_from(&self, region: &RegionId) -> bool {
+        self.chains.links.get(region).is_some_and(|link| link.state == LinkState::Live)
+    }
+
+    /// What is known of each other region's chain.
+    pub fn links(&self) -> impl Iterator<Item = (&RegionId, &Link)> {
+        self.chains.links.iter()
     }
 
     /// Where to go on reading a region's control log.
@@ -192,56 +236,26 @@ impl ControlPartition {
         self.here.contains(version)
     }
 
-    /// Shows the partition another region's record.
-    pub fn receive(&mut self, record: ControlRecord) -> Received {
-        let Some(link) = self.chains.links.get_mut(&record.id.region) else {
-            return Received::Foreign;
-        };
-        let verdict = link.judge_change(record.id.hlc, record.prev);
-        link.counters.consumed += u64::from(verdict != ChangeVerdict::Fork);
-        match verdict {
-            ChangeVerdict::Taken => {
-                link.taken = record.id.hlc;
+    /// Shows the partition another region's record, which stands in the log of `source`. Where it
+    /// is taken, it is to be kept as it came.
+    pub fn receive(&mut self, source: &RegionId, record: ControlRecord) -> Received {
+        // A region may be gone whose word is still needed to agree on that.
+        let missed =
+            *source != record.id.region && self.membership.missing().contains(&record.id.region);
+        let received = self.chains.take(source, &record.id, record.prev, missed);
+        if received == Received::Taken {
+            if let Some(link) = self.chains.links.get_mut(&record.id.region) {
                 link.counters.applied += 1;
-                self.take(record.id, record.body);
-                Received::Taken
             }
-            ChangeVerdict::Duplicate => {
-                link.counters.duplicate += 1;
-                Received::Known
-            }
-            ChangeVerdict::Gap => {
-                link.counters.gap += 1;
-                Received::Gap
-            }
-            ChangeVerdict::Fork => {
-                let ChangeId { region, hlc } = record.id;
-                self.commit.alarms.push(Alarm::Fork { region, hlc });
-                Received::Fork
-            }
+            self.chains.end_cuts();
+            self.take(record.id, record.body);
         }
+        received
     }
 
     /// Shows the partition another region's heartbeat.
     pub fn hear(&mut self, beat: &Heartbeat) -> Received {
-        if !self.chains.links.contains_key(&beat.region) {
-            return Received::Foreign;
-        }
-        let (verdict, resend) = self.chains.hear(beat);
-        if let Some(from) = resend {
-            let earlier = self.commit.resend_after.get_or_insert(from);
-            *earlier = from.min(*earlier);
-        }
-        match verdict {
-            HeartbeatVerdict::Taken => Received::Heartbeat,
-            HeartbeatVerdict::Old => Received::Known,
-            HeartbeatVerdict::Gap => Received::Gap,
-            HeartbeatVerdict::Fork => {
-                let (region, hlc) = (beat.region.clone(), beat.hlc);
-                self.commit.alarms.push(Alarm::Fork { region, hlc });
-                Received::Fork
-            }
-        }
+        self.chains.hear(beat)
     }
 
     /// As [`crate::Batch::quarantined`].
@@ -277,13 +291,148 @@ impl ControlPartition {
         self.rollouts.due(|version| self.here.contains(version))
     }
 
+    /// The members, and those that are evicted until all that they said is here: a rollout that one
+    /// of them made first must win here as it does elsewhere, before any other is activated.
+    fn regions_of_rollouts(&self) -> BTreeSet<RegionId> {
+        let leaving = self
+            .chains
+            .links
+            .iter()
+            .filter(|(region, link)| link.is_counted() && self.membership.is_evicted(region));
+        let leaving = leaving.map(|(region, _)| region.clone());
+        self.membership.members().into_iter().chain(leaving).collect()
+    }
+
+    /// For every partition, this one included, what it is to make of the other regions.
+    pub fn counting(&self, partitions: PartitionCount) -> BTreeMap<u32, Counting> {
+        let numbers = (0..partitions.get()).chain([CONTROL_PARTITION]);
+        numbers.map(|number| (number, self.counting_of(number))).collect()
+    }
+
+    fn counting_of(&self, partition: u32) -> Counting {
+        let membership = &self.membership;
+        let (mut counted, mut fenced) = (membership.counted(), membership.fenced());
+        let mut cuts: BTreeMap<RegionId, Vec<Cut>> = BTreeMap::new();
+        for view in membership.iter() {
+            match (&view.change, view.state) {
+                (MembershipChange::Evict { .. }, state) if state.holds() => {
+                    cuts.extend(membership.cuts(&view.id));
+                }
+                // Who is fenced again stands still, whatever was agreed before.
+                (MembershipChange::Evict { gone }, MembershipState::Open)
+                    if view.accepted.contains(self.chains.me()) =>
+                {
+                    cuts.retain(|region, _| !gone.contains(region));
+                }
+                _ => {}
+            }
+        }
+        match membership.duty() {
+            Some(Duty::Count { region, .. }) => drop(counted.insert(region)),
+            Some(Duty::Fence { gone, .. }) => {
+                cuts.retain(|region, _| !gone.contains(region));
+                fenced.extend(gone);
+            }
+            _ => {}
+        }
+        if planted::is(Bug::CountLate) {
+            let joining = |view: &&crate::MembershipView| view.state != MembershipState::Complete;
+            for view in membership.iter().filter(joining) {
+                if let MembershipChange::Join { region } = &view.change {
+                    counted.remove(region);
+                }
+            }
+        }
+        let cut = |(region, cuts): (RegionId, Vec<Cut>)| {
+            // The control partition's is the last.
+            let cut = match partition {
+                CONTROL_PARTITION => cuts.last(),
+                number => cuts.get(number as usize),
+            };
+            (region, cut.copied().unwrap_or_default())
+        };
+        let cuts = cuts.into_iter().map(cut).collect();
+        let may_write = membership.may_write()
+            || (planted::is(Bug::JoinerWritesEarly) && !membership.me_gone());
+        Counting { counted, fenced, cuts, may_write }
+    }
+
+    /// What this region should say next of the regions that join and leave. `standings` are those of
+    /// the row partitions that have taken in what [`ControlPartition::counting`] says, as of their
+    /// last commit.
+    pub fn due_membership(
+        &self,
+        standings: &BTreeMap<u32, PartitionStanding>,
+        partitions: PartitionCount,
+    ) -> Option<MembershipRecord> {
+        let duty = self.membership.duty()?;
+        if let Duty::Say(record) = duty {
+            return Some(record);
+        }
+        if standings.len() < partitions.get() as usize {
+            return None;
+        }
+        let control = &self.chains.links;
+        let rows = || standings.values().map(|standing| &standing.links);
+        let all = |region: &RegionId, is: &dyn Fn(&Link) -> bool| {
+            rows().chain([control]).all(|links| links.get(region).is_some_and(is))
+        };
+        match duty {
+            Duty::Say(record) => Some(record),
+            Duty::Count { change, region } => (planted::is(Bug::CountLate)
+                || all(&region, &|_| true))
+            .then(|| {
+                let stable = standings.values().map(|standing| standing.stable.clone()).collect();
+                MembershipRecord::Accept { change, answer: MembershipAnswer::Counted { stable } }
+            }),
+            Duty::Fence { change, gone } => {
+                let still =
+                    |link: &Link| matches!(link.state, LinkState::Fenced | LinkState::Gone(_));
+                let fenced = |region| all(region, &still);
+                gone.iter().all(fenced).then(|| {
+                    let last = |region: RegionId| {
+                        let links = rows().chain([control]);
+                        let link = |links: &BTreeMap<RegionId, Link>| {
+                            links.get(&region).copied().unwrap_or_default()
+                        };
+                        let cuts = links
+                            .map(link)
+                            .map(|Link { taken, heartbeat, .. }| Cut { taken, heartbeat });
+                        (region.clone(), cuts.collect())
+                    };
+                    let last = gone.into_iter().map(last).collect();
+                    MembershipRecord::Accept { change, answer: MembershipAnswer::Fenced { last } }
+                })
+            }
+            Duty::Cut { change, cuts } => {
+                let gone = |region| all(region, &|link| matches!(link.state, LinkState::Gone(_)));
+                cuts.keys().all(gone).then_some(MembershipRecord::Done { change })
+            }
+            Duty::Admit { change, stable } => {
+                let applied = standings.values().zip(&stable);
+                let caught_up = applied.into_iter().all(|(s, upto)| s.watermarks.covers(upto));
+                let stamps = self.rollouts.stamps_with_the_others();
+                (caught_up && stamps).then_some(MembershipRecord::Done { change })
+            }
+        }
+    }
+
     /// Ends the batch; with an HLC, fresh from the clock, in a heartbeat.
     pub fn finish(&mut self, heartbeat: Option<Hlc>) -> ControlCommit {
+        let counting = self.counting_of(CONTROL_PARTITION);
+        self.chains.align(&counting);
+        self.rollouts.set_regions(self.regions_of_rollouts());
         if let Some(hlc) = heartbeat {
             let mut watermarks = self.chains.taken();
             watermarks.raise(self.chains.me(), hlc);
             self.commit.heartbeat = Some(self.chains.beat(hlc, watermarks));
+            self.commit.needless = self.chains.needless();
         }
+        let ChainEffects { resend_after, pass_on, forks } = self.chains.take_effects();
+        self.commit.resend_after = resend_after;
+        self.commit.pass_on = pass_on;
+        let fork = |(region, hlc)| Alarm::Fork { region, hlc };
+        self.commit.alarms.extend(forks.into_iter().map(fork));
         self.commit.confirmed = self.chains.confirm();
         self.commit.meta = PartitionMeta {
             own_change: self.chains.own_change,
@@ -301,6 +450,11 @@ impl ControlPartition {
             ControlBody::Rollout(record) => {
                 self.commit.rollouts.push((id.clone(), record.clone()));
                 self.rollouts.insert(id, record);
+            }
+            ControlBody::Membership(record) => {
+                self.commit.membership.push((id.clone(), record.clone()));
+                self.membership.insert(id, record);
+                self.rollouts.set_regions(self.regions_of_rollouts());
             }
             ControlBody::Component(chunk) => {
                 if self.here.contains(&chunk.version) {
@@ -346,12 +500,12 @@ mod tests {
         }
         let sent = a.finish(None).outbox;
         assert!(sent.iter().all(|record| record.check().is_ok()));
-        assert_eq!(b.receive(sent[1].clone()), Received::Gap);
-        assert_eq!(b.receive(sent[0].clone()), Received::Taken);
-        assert_eq!(b.receive(sent[0].clone()), Received::Known);
-        assert_eq!(b.receive(sent[1].clone()), Received::Taken);
+        assert_eq!(b.receive(&region("a"), sent[1].clone()), Received::Gap);
+        assert_eq!(b.receive(&region("a"), sent[0].clone()), Received::Taken);
+        assert_eq!(b.receive(&region("a"), sent[0].clone()), Received::Known);
+        assert_eq!(b.receive(&region("a"), sent[1].clone()), Received::Taken);
         assert!(b.finish(None).assembled.is_empty());
-        assert_eq!(b.receive(sent[2].clone()), Received::Taken);
+        assert_eq!(b.receive(&region("a"), sent[2].clone()), Received::Taken);
         let commit = b.finish(None);
         assert_eq!(commit.assembled, vec![chunks[0].version]);
         let whole: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect();
@@ -386,7 +540,7 @@ mod tests {
             from.say(at, ControlBody::Rollout(record));
         }
         for record in from.finish(None).outbox {
-            assert_eq!(to.receive(record), Received::Taken);
+            assert_eq!(to.receive(&record.id.region.clone(), record), Received::Taken);
         }
     }
 

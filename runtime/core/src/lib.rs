@@ -23,14 +23,20 @@ mod digest;
 mod hlc;
 mod id;
 mod image;
+mod membership;
 mod merge;
 mod partition;
+#[doc(hidden)]
+pub mod planted;
 mod publish;
 mod rollout;
 mod row;
+mod start_check;
 mod vector;
 
-pub use chain::{ChangeVerdict, HeartbeatVerdict, Link, LinkCounters};
+pub use chain::{
+    ChangeVerdict, Counting, HeartbeatVerdict, Link, LinkCounters, LinkState, PassOn, Received,
+};
 pub use change::{Change, ChangeRecord, Heartbeat, Malformed, Operation, Stamp};
 pub use conflict::{ConflictId, ConflictOutcome, ConflictRecord, ConflictSide};
 pub use control::{
@@ -44,15 +50,20 @@ pub use id::{
     partition_of,
 };
 pub use image::{IMAGE_BYTES_MAX, Image, NotCanonical};
+pub use membership::{
+    Cut, Duty, Membership, MembershipAnswer, MembershipChange, MembershipId, MembershipRecord,
+    MembershipState, MembershipView, ProposeRefused, REGIONS_MAX,
+};
 pub use merge::{GuestFault, HostFault, MergeFunctions, MergeInput, MergeSide, Merged};
 pub use partition::{
     Alarm, Batch, Commit, ConflictWrite, HistoryWrite, LoadError, Partition, PartitionMeta,
-    PartitionSetup, PartitionSnapshot, Precondition, Received, RowWrite, Rows, WaitingWrite,
-    WriteRefused, Written,
+    PartitionSetup, PartitionSnapshot, PartitionStanding, Precondition, RowWrite, Rows,
+    WaitingWrite, WriteRefused, Written,
 };
 pub use publish::{Feed, FeedStep};
 pub use rollout::{
     CreateRefused, RegionProgress, Rollout, RolloutId, RolloutRecord, RolloutState, Rollouts,
 };
 pub use row::{Absorbed, Fold, FoldStep, Held, Row, RowState, Settled};
+pub use start_check::{StartCheck, StartVerdict};
 pub use vector::VersionVector;

@@ -12,16 +12,17 @@ mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use batch::{Batch, Precondition, Received, WriteRefused, Written};
+pub use batch::{Batch, Precondition, WriteRefused, Written};
 pub use commit::{
-    Alarm, Commit, ConflictWrite, HistoryWrite, LoadError, PartitionMeta, RowWrite, Rows,
-    WaitingWrite,
+    Alarm, Commit, ConflictWrite, HistoryWrite, LoadError, PartitionMeta, PartitionStanding,
+    RowWrite, Rows, WaitingWrite,
 };
 
 use crate::chain::Chains;
+use crate::planted::{self, Bug};
 use crate::{
-    ChangeId, ChangeRecord, Hlc, HostFault, Link, MergeFunctions, RegionId, RowKey, TableDigest,
-    TableName, VersionVector,
+    ChangeId, ChangeRecord, Hlc, HostFault, Link, LinkState, MergeFunctions, RegionId, RowKey,
+    TableDigest, TableName, VersionVector,
 };
 use waiting::WaitingChanges;
 
@@ -32,7 +33,7 @@ pub struct PartitionSetup {
     pub partition: u32,
     /// This region.
     pub region: RegionId,
-    /// All regions, this one included.
+    /// All regions, this one included, of a partition that was never committed.
     pub regions: Vec<RegionId>,
     /// Local writes are refused while this many changes are not confirmed by every region.
     pub outstanding_max: usize,
@@ -60,6 +61,8 @@ pub struct PartitionSnapshot {
 pub struct Partition {
     setup: PartitionSetup,
     chains: Chains,
+    /// Local writes are taken; as the control records had it when the partition was last aligned.
+    may_write: bool,
     watermarks: VersionVector,
     stable: VersionVector,
     positions: BTreeMap<RegionId, u64>,
@@ -75,24 +78,20 @@ impl Partition {
     /// A partition as it was last committed; of a new one the snapshot is empty.
     pub fn restore(setup: PartitionSetup, snapshot: PartitionSnapshot) -> Self {
         let PartitionSnapshot { meta, outbox, waiting, unsettled, digests } = snapshot;
-        let mut chains = Chains::new(setup.region.clone(), &setup.regions, outbox);
-        chains.own_change = meta.own_change;
-        chains.own_heartbeat = meta.own_heartbeat;
-        chains.confirmed = meta.confirmed;
-        for (region, kept) in meta.links {
-            if let Some(link) = chains.links.get_mut(&region) {
-                *link = kept;
-            }
-        }
+        let chains = Chains::restore(setup.region.clone(), &setup.regions, &meta, outbox);
         let mut partition = Self {
             setup,
             chains,
+            may_write: true,
             watermarks: meta.watermarks,
             stable: meta.stable,
             positions: meta.positions.into_iter().collect(),
             waiting: WaitingChanges::default(),
             to_settle: unsettled.iter().map(|(row, _)| row.clone()).collect(),
-            unsettled: unsettled.into_iter().collect(),
+            unsettled: unsettled
+                .into_iter()
+                .filter(|_| !planted::is(Bug::UnsettledForgotten))
+                .collect(),
             digests: digests.into_iter().filter(|(_, d)| *d != TableDigest::default()).collect(),
         };
         for record in waiting {
@@ -128,9 +127,17 @@ impl Partition {
         self.positions.get(source).copied()
     }
 
-    /// False while so much of a region's changes waits that its log is not to be read.
+    /// False while a region's log is not to be read: so much of its changes waits, or it is being
+    /// evicted. While changes of a region that is gone are still to come, through whatever log, all
+    /// logs are read, and of a full link nothing is taken.
     pub fn takes_from(&self, region: &RegionId) -> bool {
-        self.waiting.count_of(region) < self.setup.waiting_per_link_max
+        let link = self.chains.links.get(region);
+        link.is_some_and(|link| link.state == LinkState::Live)
+            && (!self.is_full(region) || self.chains.has_cut())
+    }
+
+    fn is_full(&self, region: &RegionId) -> bool {
+        self.waiting.count_of(region) >= self.setup.waiting_per_link_max
     }
 
     /// For each region up to where all its changes are applied here.
@@ -196,6 +203,15 @@ impl Partition {
     /// The digests of this partition's part of the tables.
     pub fn digests(&self) -> &BTreeMap<TableName, TableDigest> {
         &self.digests
+    }
+
+    /// For those who count the regions.
+    pub fn standing(&self) -> PartitionStanding {
+        PartitionStanding {
+            links: self.chains.links.clone(),
+            watermarks: self.watermarks.clone(),
+            stable: self.stable.clone(),
+        }
     }
 
     fn meta(&self) -> PartitionMeta {

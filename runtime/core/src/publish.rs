@@ -1,6 +1,8 @@
 //! In which order a partition's records go to the bus.
 
-use crate::{Heartbeat, Hlc};
+use std::collections::BTreeMap;
+
+use crate::{Heartbeat, Hlc, PassOn, RegionId};
 
 /// What to produce next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub enum FeedStep {
     },
     /// This heartbeat.
     Heartbeat(Heartbeat),
+    /// Changes of a region that is gone, as they were received.
+    PassOn(PassOn),
 }
 
 /// Feeds one partition of this region's log, changes and heartbeats in one order. It keeps no
@@ -29,12 +33,15 @@ pub struct Feed {
     produced: Hlc,
     synced: Hlc,
     heartbeat: Option<Heartbeat>,
+    /// For each region that is gone what is still to be passed on.
+    passing_on: BTreeMap<RegionId, PassOn>,
 }
 
 impl Feed {
     /// At the start: everything that is not confirmed by every region goes first.
     pub fn starting_after(confirmed: Hlc, last_change: Hlc) -> Self {
-        Self { produced: confirmed.min(last_change), synced: last_change, heartbeat: None }
+        let produced = confirmed.min(last_change);
+        Self { produced, synced: last_change, heartbeat: None, passing_on: BTreeMap::new() }
     }
 
     /// A commit is synced: its last change, if it had any, and its heartbeat may be produced.
@@ -50,8 +57,18 @@ impl Feed {
         self.produced = self.produced.min(hlc);
     }
 
+    /// Someone lacks changes of a region that is gone.
+    pub fn pass_on(&mut self, what: PassOn) {
+        let known = self.passing_on.entry(what.region.clone()).or_insert_with(|| what.clone());
+        known.after = known.after.min(what.after);
+        known.upto = known.upto.max(what.upto);
+    }
+
     /// What to produce next.
     pub fn next(&self) -> FeedStep {
+        if let Some(what) = self.passing_on.values().next() {
+            return FeedStep::PassOn(what.clone());
+        }
         let changes = |upto| FeedStep::Changes { after: self.produced, upto };
         match &self.heartbeat {
             Some(beat) if self.produced < beat.prev => changes(beat.prev),
@@ -65,6 +82,15 @@ impl Feed {
     /// All changes of the outbox up to here have been produced.
     pub fn produced(&mut self, upto: Hlc) {
         self.produced = self.produced.max(upto);
+    }
+
+    /// The changes of a region that is gone have been produced up to and with `after`.
+    pub fn passed_on(&mut self, what: &PassOn) {
+        let Some(known) = self.passing_on.get_mut(&what.region) else { return };
+        known.after = what.after;
+        if known.after >= known.upto {
+            self.passing_on.remove(&what.region);
+        }
     }
 
     /// The heartbeat has been produced.
@@ -119,6 +145,20 @@ mod tests {
         assert_eq!(feed.next(), FeedStep::Changes { after: hlc(5), upto: hlc(9) });
         feed.produced(hlc(9));
         assert_eq!(feed.next(), FeedStep::Heartbeat(beat(10, 9)));
+    }
+
+    #[test]
+    fn what_a_gone_region_left_is_passed_on_piece_by_piece() {
+        let mut feed = Feed::starting_after(hlc(9), hlc(9));
+        let region: RegionId = "gone".parse().unwrap();
+        let what = |after| PassOn { region: region.clone(), after: hlc(after), upto: hlc(8) };
+        feed.pass_on(what(4));
+        feed.pass_on(what(2));
+        assert_eq!(feed.next(), FeedStep::PassOn(what(2)));
+        feed.passed_on(&what(6));
+        assert_eq!(feed.next(), FeedStep::PassOn(what(6)));
+        feed.passed_on(&what(8));
+        assert_eq!(feed.next(), FeedStep::Idle);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::planted::{self, Bug};
 use crate::{ChangeId, FunctionVersion, RegionId, Stamp, TableName};
 
 /// A rollout's identity: its first record's.
@@ -114,15 +115,35 @@ pub enum CreateRefused {
 #[derive(Clone, Debug)]
 pub struct Rollouts {
     me: RegionId,
-    regions: Vec<RegionId>,
+    regions: BTreeSet<RegionId>,
     records: BTreeMap<ChangeId, RolloutRecord>,
     folded: BTreeMap<RolloutId, Rollout>,
 }
 
 impl Rollouts {
     /// None yet, in the eyes of `me`, one of `regions`.
-    pub fn new(me: RegionId, regions: Vec<RegionId>) -> Self {
+    pub fn new(me: RegionId, regions: impl IntoIterator<Item = RegionId>) -> Self {
+        let regions = regions.into_iter().collect();
         Self { me, regions, records: BTreeMap::new(), folded: BTreeMap::new() }
+    }
+
+    /// The regions are these now. A rollout waits no longer for one that is gone, and does for one
+    /// that has come.
+    pub fn set_regions(&mut self, regions: BTreeSet<RegionId>) {
+        if regions != self.regions {
+            self.regions = regions;
+            self.folded = self.fold();
+        }
+    }
+
+    /// False while some region stamps a table with a version that this one does not yet: then what
+    /// it wrote would be resolved by another function than its users expect.
+    pub fn stamps_with_the_others(&self) -> bool {
+        let active = |rollout: &Rollout| rollout.regions.values().any(|region| region.active);
+        let mine =
+            |rollout: &Rollout| rollout.regions.get(&self.me).is_some_and(|region| region.active);
+        let tables: BTreeSet<&TableName> = self.folded.values().map(|r| &r.table).collect();
+        tables.into_iter().filter_map(|table| self.current(table)).all(|r| !active(r) || mine(r))
     }
 
     /// Takes in a record, of any region, in any order.
@@ -185,6 +206,11 @@ impl Rollouts {
                 RolloutState::Superseded | RolloutState::Complete => {}
                 RolloutState::Distributing if !me.ready && is_here(&rollout.version) => {
                     due.push(RolloutRecord::Ready { rollout: rollout.id.clone() });
+                }
+                RolloutState::Distributing
+                    if planted::is(Bug::ActivateEarly) && me.ready && !me.active =>
+                {
+                    due.push(RolloutRecord::Active { rollout: rollout.id.clone() });
                 }
                 RolloutState::Stage if !me.active => {
                     due.push(RolloutRecord::Active { rollout: rollout.id.clone() });

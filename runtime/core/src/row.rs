@@ -18,6 +18,7 @@ pub use history::Held;
 pub use settle::Settled;
 
 use crate::conflict::heads_tag;
+use crate::planted::{self, Bug};
 use crate::{Change, ChangeId, Hlc, Image, VersionVector};
 use cache::StateCache;
 use history::History;
@@ -135,7 +136,13 @@ impl Row {
             stamp: change.stamp,
         };
         self.state.heads.retain(|head| !held.supersedes(head));
-        let at = self.state.heads.partition_point(|head| *head < held.id);
+        let at = if planted::is(Bug::ArrivalOrder) {
+            self.state.heads.len()
+        } else if planted::is(Bug::TiesByArrival) {
+            self.state.heads.partition_point(|head| head.hlc <= held.id.hlc)
+        } else {
+            self.state.heads.partition_point(|head| *head < held.id)
+        };
         self.state.heads.insert(at, held.id.clone());
         self.state.vv.join(&held.vv);
         self.past.insert(held);
@@ -147,6 +154,9 @@ impl Row {
     /// earlier changes; and everybody has seen the floor.
     fn resolve(&self, change: &Change) -> VersionVector {
         let mut resolved = self.state.floor.clone();
+        if planted::is(Bug::ContextWithoutFloor) {
+            resolved = VersionVector::new();
+        }
         let own = (&change.id.region, change.id.hlc.before());
         for (region, hlc) in change.context.iter().chain([own]) {
             if let Some(held) = self.past.latest(region, hlc) {
@@ -184,7 +194,9 @@ impl Row {
             self.past.remove(change);
         }
         self.cache.drop_unheld(&self.past);
-        self.state.vv = mark.vv;
+        if !planted::is(Bug::RollBackKeepsVector) {
+            self.state.vv = mark.vv;
+        }
         self.state.heads = mark.heads;
         self.state.image = mark.image;
     }

@@ -45,6 +45,7 @@ pub enum Code {
     TooManyRequests,
     RegionsBehind,
     ClockAhead,
+    NotAMember,
     NoSpace,
     StoreUnavailable,
     Stopping,
@@ -53,7 +54,7 @@ pub enum Code {
 
 impl Code {
     /// Every kind, for the reference.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::InvalidTable,
         Self::InvalidRowPk,
         Self::InvalidRow,
@@ -81,6 +82,7 @@ impl Code {
         Self::TooManyRequests,
         Self::RegionsBehind,
         Self::ClockAhead,
+        Self::NotAMember,
         Self::NoSpace,
         Self::StoreUnavailable,
         Self::Stopping,
@@ -172,6 +174,9 @@ impl Code {
             Self::NoSpace => ("no-space", S::SERVICE_UNAVAILABLE, "This region's disk is full"),
             Self::StoreUnavailable => {
                 ("store-unavailable", S::SERVICE_UNAVAILABLE, "This region's store failed")
+            }
+            Self::NotAMember => {
+                ("not-a-member", S::SERVICE_UNAVAILABLE, "This region is joining, or was evicted")
             }
             Self::Stopping => ("stopping", S::SERVICE_UNAVAILABLE, "This region is stopping"),
             Self::Internal => ("internal", S::INTERNAL_SERVER_ERROR, "Something is wrong here"),

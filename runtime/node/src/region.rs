@@ -17,23 +17,21 @@ mod links;
 mod merging;
 mod publisher;
 mod reader;
-mod rows;
 mod shard;
 mod start;
 mod status;
 mod syncer;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use syncline_applier::{Site, WriteRequest};
 use syncline_core::{
-    Clock, FunctionVersion, Image, PartitionCount, Precondition, RegionId, RowKey, Stamp,
-    TableName, partition_of,
+    FunctionVersion, Image, PartitionCount, Precondition, RegionId, RowKey, TableName, partition_of,
 };
 use syncline_host::Host;
 use syncline_store::SledStore;
@@ -48,7 +46,7 @@ pub use status::{LinkView, PartitionView};
 use crate::config::LimitsConfig;
 use controller::ControlWork;
 use links::LinkStates;
-use shard::{ShardWork, WriteRequest};
+use shard::ShardWork;
 
 /// What a region is started with.
 #[derive(Clone, Debug)]
@@ -80,20 +78,11 @@ pub struct Region {
 
 /// What the threads of a region share.
 pub(crate) struct Shared {
-    pub(crate) region: RegionId,
-    pub(crate) regions: Vec<RegionId>,
-    pub(crate) partitions: PartitionCount,
+    pub(crate) site: Site<SledStore>,
     pub(crate) limits: LimitsConfig,
-    pub(crate) store: SledStore,
     pub(crate) host: Host,
-    pub(crate) clock: Clock,
     pub(crate) links: LinkStates,
     pub(crate) cuts: Cuts,
-    /// What this region stamps each table's changes with. Set by the controller, after the commit
-    /// that says so.
-    pub(crate) stamps: RwLock<BTreeMap<TableName, Stamp>>,
-    /// Tables that have rows here, for the limit on them.
-    pub(crate) tables: RwLock<std::collections::BTreeSet<TableName>>,
     pub(crate) stopping: AtomicBool,
     /// Why the region can go on no longer; set once.
     fatal: Mutex<Option<String>>,
@@ -108,7 +97,7 @@ pub(crate) fn now_ms() -> u64 {
 impl Shared {
     /// Stops the region for good: what is in memory may no longer be what the disk holds.
     pub(crate) fn fail(&self, reason: String) {
-        tracing::error!(region = %self.region, %reason, "the region stops");
+        tracing::error!(region = %self.site.region, %reason, "the region stops");
         let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
         fatal.get_or_insert(reason);
         self.stopping.store(true, Ordering::SeqCst);
@@ -117,46 +106,27 @@ impl Shared {
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
-
-    pub(crate) fn stamp(&self, table: &TableName) -> Stamp {
-        let stamps = self.stamps.read().unwrap_or_else(PoisonError::into_inner);
-        stamps.get(table).copied().unwrap_or(Stamp::Lww)
-    }
-
-    /// Counts a table that a local write may make.
-    pub(crate) fn admits_table(&self, table: &TableName) -> bool {
-        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        tables.contains(table) || tables.len() < self.limits.tables
-    }
-
-    pub(crate) fn note_table(&self, table: &TableName) {
-        let known = self.tables.read().unwrap_or_else(PoisonError::into_inner).contains(table);
-        if !known {
-            let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-            tables.insert(table.clone());
-        }
-    }
 }
 
 impl Region {
     /// This region's id.
     pub fn id(&self) -> &RegionId {
-        &self.shared.region
+        &self.shared.site.region
     }
 
     /// All regions, this one included.
     pub fn regions(&self) -> &[RegionId] {
-        &self.shared.regions
+        &self.shared.site.regions
     }
 
     /// Into how many partitions rows are spread.
     pub fn partitions(&self) -> PartitionCount {
-        self.shared.partitions
+        self.shared.site.partitions
     }
 
     /// The store, for reading.
     pub fn store(&self) -> &SledStore {
-        &self.shared.store
+        &self.shared.site.store
     }
 
     /// What is cut, for development.
@@ -187,14 +157,14 @@ impl Region {
         if self.shared.is_stopping() {
             return Err(WriteError::Stopping);
         }
-        if !self.shared.admits_table(&row.table) {
+        if !self.shared.site.admits_table(&row.table, self.shared.limits.tables) {
             return Err(WriteError::TooManyTables { limit: self.shared.limits.tables });
         }
-        let partition = partition_of(&row, self.shared.partitions);
+        let partition = partition_of(&row, self.shared.site.partitions);
         let (reply, answer) = oneshot::channel();
-        let request = WriteRequest { partition, row, precondition, image, reply };
+        let request = WriteRequest { row, precondition, image, reply };
         let shard = &self.shards[partition as usize % self.shards.len()];
-        match shard.try_send(ShardWork::Write(request)) {
+        match shard.try_send(ShardWork::Write(partition, request)) {
             Ok(()) => answer.await.unwrap_or(Err(WriteError::Stopping)),
             Err(TrySendError::Full(_)) => Err(WriteError::Overloaded),
             Err(TrySendError::Disconnected(_)) => Err(WriteError::Stopping),
@@ -264,7 +234,7 @@ impl Region {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for thread in threads.drain(..) {
             if thread.join().is_err() {
-                tracing::error!(region = %self.shared.region, "a thread of the region panicked");
+                tracing::error!(region = %self.shared.site.region, "a thread of the region panicked");
             }
         }
     }

@@ -164,7 +164,7 @@ fn a_full_outbox_refuses_writes_and_names_who_is_behind() {
     }
     let refused = write(&a, "row", 3);
     let full = WriteRefused::OutboxFull { outstanding: 3, behind: vec![region("b")] };
-    assert_eq!(refused, Err(WriteError::Refused(full)));
+    assert_eq!(refused, Err(WriteError::NotTaken(full.into())));
     let b = start(data.path(), &bus, "b");
     wait_for("b to confirm", || view(&a).outstanding == 0);
     write(&a, "row", 4).unwrap();

@@ -2,7 +2,7 @@
 
 use syncline_core::{CONTROL_PARTITION, ControlCommit, ControlRecord, ControlSnapshot};
 
-use crate::kv::{component, meta, outbox, rollout};
+use crate::kv::{component, membership, meta, outbox, rollout};
 use crate::{Batch, Store, StoreError};
 
 /// As [`crate::write_commit`], for the control partition. A component that is complete is written
@@ -15,6 +15,12 @@ pub fn write_control_commit(
 ) -> Result<(), StoreError> {
     for (id, record) in &commit.rollouts {
         rollout::put(batch, id, record);
+    }
+    for (id, record) in &commit.membership {
+        membership::put(batch, id, record);
+    }
+    if let Some(founders) = &commit.founders {
+        membership::put_founders(batch, founders);
     }
     for chunk in &commit.chunks {
         component::put_chunk(batch, chunk);
@@ -35,6 +41,8 @@ pub fn load_control(store: &(impl Store + ?Sized)) -> Result<ControlSnapshot, St
         meta: meta::get(store, CONTROL_PARTITION)?.unwrap_or_default(),
         outbox: outbox::hlcs(store, CONTROL_PARTITION)?,
         rollouts: rollout::all(store)?,
+        membership: membership::all(store)?,
+        founders: membership::founders(store)?,
         parts: component::chunks(store)?,
         here: component::all(store)?.into_iter().map(|(version, _)| version).collect(),
     })
@@ -45,7 +53,8 @@ mod tests {
     use super::*;
     use crate::MemoryStore;
     use syncline_core::{
-        ComponentChunk, ControlBody, ControlPartition, FunctionVersion, Hlc, RegionId,
+        ComponentChunk, ControlBody, ControlPartition, FunctionVersion, Hlc, MembershipChange,
+        MembershipId, RegionId,
     };
 
     fn hlc(n: u64) -> Hlc {
@@ -68,8 +77,11 @@ mod tests {
         control.say(hlc(1), ControlBody::Component(chunks[0].clone()));
         let create = control.rollouts().create("t".parse().unwrap(), version).unwrap();
         control.say(hlc(2), ControlBody::Rollout(create));
+        let join = MembershipChange::Join { region: "c".parse().unwrap() };
+        let propose = control.membership().propose(join).unwrap();
+        let change = control.say(hlc(3), ControlBody::Membership(propose));
         control.read_to(&regions[1], 4096);
-        let commit = control.finish(Some(hlc(3)));
+        let commit = control.finish(Some(hlc(4)));
         let mut batch = Batch::new();
         write_control_commit(&mut batch, &store, &commit, |_| b"record".to_vec()).unwrap();
         let facts = component::ComponentFacts {
@@ -81,10 +93,14 @@ mod tests {
         component::put_whole(&mut batch, &store, &version, &component, &facts).unwrap();
         store.commit(batch).unwrap();
         let again = restore();
-        assert_eq!(again.own_change(), hlc(2));
-        assert_eq!((again.highest_hlc(), again.outstanding()), (hlc(3), 2));
+        assert_eq!(again.own_change(), hlc(3));
+        assert_eq!((again.highest_hlc(), again.outstanding()), (hlc(4), 3));
         assert_eq!(again.position(&regions[1]), Some(4096));
         assert!(again.is_here(&version));
         assert_eq!(again.rollouts().iter().count(), 1);
+        let kept = load_control(&store).unwrap();
+        assert_eq!(kept.founders, regions);
+        assert_eq!(kept.membership, commit.membership);
+        assert!(again.membership().get(&MembershipId(change)).is_some());
     }
 }

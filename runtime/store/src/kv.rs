@@ -11,6 +11,7 @@
 
 #[cfg(test)]
 mod arbitrary;
+mod by_hlc;
 mod codec;
 pub mod component;
 pub mod conflict;
@@ -19,11 +20,13 @@ mod dto;
 #[cfg(test)]
 pub(crate) mod golden;
 pub mod history;
-mod key;
+pub(crate) mod key;
+pub mod membership;
 pub mod meta;
 pub mod node;
 pub mod outbox;
 pub mod quarantine;
+pub mod received;
 pub mod rollout;
 pub mod row;
 pub mod waiting;

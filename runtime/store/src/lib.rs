@@ -4,7 +4,7 @@
 //! [`Store`] is the byte level: [`SledStore`] for a node, [`MemoryStore`] for tests and for the
 //! simulator, and whatever passes the conformance suite. [`kv`] says what a key and a value look
 //! like, one family a file; [`write_commit`] and [`load_partition`] carry the core's effects to
-//! disk and back.
+//! disk and back; [`copy_for_joiner`] carries what a region has into the store of one that joins.
 //!
 //! This crate decides nothing: it never merges, never drops history on its own, never talks to
 //! another region. It trusts no byte that it reads: what does not decode is
@@ -18,6 +18,7 @@
 //! 3. After [`StoreError::Sync`] the store takes no more commits: the process stops, and starts
 //!    from what the disk really holds.
 
+mod bulk;
 mod commit;
 #[cfg(any(test, feature = "test-support"))]
 pub mod conformance;
@@ -30,10 +31,11 @@ mod sled_chunks;
 mod sled_store;
 mod store;
 
+pub use bulk::copy_for_joiner;
 pub use commit::{ConflictLimit, load_partition, load_row, write_commit};
 pub use control::{load_control, write_control_commit};
 pub use kv::conflict::{ConflictCursor, ConflictFilter, ConflictPage, Outcome, Strategy};
 pub use list::{RowsPage, rows_of_table};
-pub use memory::MemoryStore;
+pub use memory::{MemorySnapshot, MemoryStore};
 pub use sled_store::{SledOptions, SledStore};
 pub use store::{Batch, Pair, Scan, Store, StoreError, prefix_end};

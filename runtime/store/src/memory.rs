@@ -9,19 +9,48 @@ use crate::{Batch, Pair, Scan, Store, StoreError};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// A key and the value that it had before a write.
+type Undo = (Vec<u8>, Option<Vec<u8>>);
+
 #[derive(Debug, Default)]
 struct Inner {
     now: Map,
-    /// What was done since the last sync, newest last: for each key the value before.
-    undo: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// What was done since the last sync, newest last.
+    undo: Vec<Undo>,
+    /// Where in `undo` each commit since the last sync begins, oldest first.
+    begins: Vec<usize>,
+    /// One commit is to find no space; it takes the flag away.
     no_space: bool,
+    /// No commit finds space until the test says otherwise.
+    full: bool,
     sync_fails: bool,
     failed: bool,
+}
+
+impl Inner {
+    /// What is in `now` is what is on disk, and the store is as newly opened. A full disk stays
+    /// full.
+    fn open(&mut self) {
+        self.undo.clear();
+        self.begins.clear();
+        (self.no_space, self.sync_fails, self.failed) = (false, false, false);
+    }
+}
+
+fn undo_one(map: &mut Map, (key, before): Undo) {
+    match before {
+        Some(value) => map.insert(key, value),
+        None => map.remove(&key),
+    };
 }
 
 /// A store for tests and for the simulator: deterministic, and with faults on request.
 #[derive(Debug, Default)]
 pub struct MemoryStore(Mutex<Inner>);
+
+/// What a [`MemoryStore`] had on disk at one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemorySnapshot(Map);
 
 impl MemoryStore {
     /// An empty store.
@@ -31,14 +60,46 @@ impl MemoryStore {
 
     /// As a loss of power: everything since the last sync is gone, and the store is open again.
     pub fn crash(&self) {
+        self.crash_keeping(0);
+    }
+
+    /// As [`MemoryStore::crash`], but of the commits since the last sync the first `commits` had
+    /// reached the disk; all of them, where there are fewer. They are as durable as if synced.
+    pub fn crash_keeping(&self, commits: usize) {
         let mut inner = self.inner();
-        while let Some((key, before)) = inner.undo.pop() {
-            match before {
-                Some(value) => inner.now.insert(key, value),
-                None => inner.now.remove(&key),
-            };
+        let inner = &mut *inner;
+        if let Some(begin) = inner.begins.get(commits) {
+            let lost = inner.undo.drain(*begin..).rev();
+            lost.for_each(|undo| undo_one(&mut inner.now, undo));
         }
-        (inner.no_space, inner.sync_fails, inner.failed) = (false, false, false);
+        inner.open();
+    }
+
+    /// How many commits were done since the last sync, empty ones included.
+    pub fn unsynced(&self) -> usize {
+        self.inner().begins.len()
+    }
+
+    /// What is on disk: what a crash would leave now.
+    pub fn snapshot(&self) -> MemorySnapshot {
+        let inner = self.inner();
+        let mut durable = inner.now.clone();
+        inner.undo.iter().rev().for_each(|undo| undo_one(&mut durable, undo.clone()));
+        MemorySnapshot(durable)
+    }
+
+    /// As an old disk put back: what the store holds, synced or not, is replaced by the snapshot,
+    /// and the store is open again.
+    pub fn restore(&self, snapshot: &MemorySnapshot) {
+        let mut inner = self.inner();
+        inner.now.clone_from(&snapshot.0);
+        inner.open();
+    }
+
+    /// While the disk is full, which a crash does not change, every commit that is not empty finds
+    /// no space.
+    pub fn set_full(&self, full: bool) {
+        self.inner().full = full;
     }
 
     /// The next commit finds no space.
@@ -105,9 +166,12 @@ impl Store for MemoryStore {
         if inner.failed {
             return Err(failed());
         }
-        if std::mem::take(&mut inner.no_space) {
+        let full = inner.full && !batch.is_empty();
+        if std::mem::take(&mut inner.no_space) || full {
             return Err(StoreError::NoSpace { bytes: batch.bytes() });
         }
+        let begin = inner.undo.len();
+        inner.begins.push(begin);
         for (key, value) in batch.iter() {
             let before = match value {
                 Some(value) => inner.now.insert(key.to_vec(), value.to_vec()),
@@ -125,6 +189,7 @@ impl Store for MemoryStore {
             return Err(failed());
         }
         inner.undo.clear();
+        inner.begins.clear();
         Ok(())
     }
 }
@@ -163,6 +228,102 @@ mod tests {
         store.crash();
         assert_eq!(store.get(b"a").unwrap(), Some(b"1".to_vec()));
         assert_eq!(store.len(), 1);
+    }
+
+    #[test]
+    fn a_crash_keeps_as_many_commits_as_asked() {
+        let values = |store: &MemoryStore| {
+            let get = |key: &[u8]| store.get(key).unwrap().map(|v| String::from_utf8(v).unwrap());
+            (get(b"a"), get(b"b"))
+        };
+        let some = |value: &str| Some(value.to_owned());
+        let left = [
+            (some("1"), None),
+            (some("2"), None),
+            (some("2"), None),
+            (None, some("1")),
+            (None, some("2")),
+            (None, some("2")),
+        ];
+        for (keep, left) in left.into_iter().enumerate() {
+            let store = MemoryStore::new();
+            put(&store, "a", "1").unwrap();
+            store.sync().unwrap();
+            assert_eq!(store.unsynced(), 0);
+            put(&store, "a", "2").unwrap();
+            store.commit(Batch::new()).unwrap();
+            let mut batch = Batch::new();
+            batch.delete("a");
+            batch.put("b", "0");
+            batch.put("b", "1");
+            store.commit(batch).unwrap();
+            put(&store, "b", "2").unwrap();
+            assert_eq!(store.unsynced(), 4);
+            store.crash_keeping(keep);
+            assert_eq!(values(&store), left, "keeping {keep}");
+            // What has outlived one crash outlives the next.
+            assert_eq!(store.unsynced(), 0);
+            put(&store, "a", "9").unwrap();
+            store.crash();
+            assert_eq!(values(&store), left, "keeping {keep}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_what_a_crash_leaves() {
+        let store = MemoryStore::new();
+        put(&store, "a", "1").unwrap();
+        put(&store, "b", "1").unwrap();
+        store.sync().unwrap();
+        put(&store, "a", "2").unwrap();
+        let mut batch = Batch::new();
+        batch.delete("a");
+        batch.delete("b");
+        batch.put("c", "1");
+        store.commit(batch).unwrap();
+        let snapshot = store.snapshot();
+        assert_eq!((store.unsynced(), store.len()), (2, 1));
+        store.crash();
+        assert_eq!(store.snapshot(), snapshot);
+        assert_eq!(store.get(b"a").unwrap(), Some(b"1".to_vec()));
+    }
+
+    #[test]
+    fn an_old_disk_is_put_back() {
+        let store = MemoryStore::new();
+        put(&store, "a", "1").unwrap();
+        store.sync().unwrap();
+        let old = store.snapshot();
+        put(&store, "a", "2").unwrap();
+        put(&store, "b", "2").unwrap();
+        store.sync().unwrap();
+        put(&store, "b", "3").unwrap();
+        store.fail_next_sync();
+        assert!(store.sync().is_err());
+        store.restore(&old);
+        assert_eq!(store.unsynced(), 0);
+        store.crash();
+        assert_eq!((store.get(b"a").unwrap(), store.len()), (Some(b"1".to_vec()), 1));
+        put(&store, "b", "4").unwrap();
+        store.sync().unwrap();
+        store.crash();
+        assert_eq!(store.len(), 2);
+    }
+
+    #[test]
+    fn a_full_disk_takes_nothing_until_there_is_space() {
+        let store = MemoryStore::new();
+        put(&store, "a", "1").unwrap();
+        store.set_full(true);
+        for _ in 0..2 {
+            assert_eq!(put(&store, "a", "2"), Err(StoreError::NoSpace { bytes: 3 }));
+        }
+        assert_eq!((store.commit(Batch::new()), store.sync()), (Ok(()), Ok(())));
+        store.crash();
+        assert!(put(&store, "a", "2").is_err());
+        assert_eq!(store.get(b"a").unwrap(), Some(b"1".to_vec()));
+        store.set_full(false);
+        put(&store, "a", "2").unwrap();
     }
 
     #[test]

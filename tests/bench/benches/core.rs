@@ -78,7 +78,7 @@ fn take(partition: &mut Partition, row: &mut OneRow, at: u64) {
     context.set(&region(1), hlc(at - 1));
     let record = ChangeRecord { row: key(), change: change(1, at, context), prev: hlc(at - 1) };
     let mut batch = partition.batch(row, &sum, 0);
-    black_box(batch.receive(record));
+    black_box(batch.receive(&record.change.id.region.clone(), record));
     drop(black_box(batch.finish(None).expect("nothing is loaded")));
 }
 

@@ -92,7 +92,7 @@ impl<'a> Observer<'a> {
     fn read(&mut self, records: &[Sent]) -> Result<Vec<Received>> {
         let mut batch = self.partition.batch(&mut self.row, &self.vector.functions, 0);
         let received = records.iter().map(|record| match record {
-            Sent::Change(record) => batch.receive(record.clone()),
+            Sent::Change(record) => batch.receive(&record.change.id.region, record.clone()),
             Sent::Heartbeat(beat) => batch.hear(beat),
         });
         let received = received.collect();

@@ -4,12 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use syncline_core::{
-    CHUNK_BYTES_MAX, ChangeId, ComponentChunk, ControlBody, RolloutId, RolloutRecord,
-};
+use syncline_core::{CHUNK_BYTES_MAX, ComponentChunk, ControlBody, RolloutId, RolloutRecord};
 
 use super::entries::Text;
 use super::fields::{self, Reason};
+use super::membership;
 
 #[derive(Deserialize)]
 struct TypeAlone<'a> {
@@ -29,6 +28,10 @@ pub(super) fn body(json: &str) -> Result<ControlBody, Reason> {
         "rollout_active" => {
             rollout(json).map(|rollout| ControlBody::Rollout(RolloutRecord::Active { rollout }))
         }
+        "membership_propose" => membership::propose(json).map(ControlBody::Membership),
+        "membership_accept" => membership::accept(json).map(ControlBody::Membership),
+        "membership_refuse" => membership::refuse(json).map(ControlBody::Membership),
+        "membership_done" => membership::done(json).map(ControlBody::Membership),
         other => {
             let shown: String = other.chars().take(80).collect();
             Err(format!("this software does not know the type {shown:?} of a control record"))
@@ -76,10 +79,7 @@ fn create(json: &str) -> Result<RolloutRecord, Reason> {
     Ok(RolloutRecord::Create {
         table: json.table_name.0.parse().map_err(|error| format!("table_name: {error}"))?,
         version: fields::version(&json.version.0)?,
-        previous: match json.previous.get() {
-            "null" => None,
-            json => Some(rollout_id(json)?),
-        },
+        previous: fields::record_id_or_null("previous", json.previous)?.map(RolloutId),
     })
 }
 
@@ -91,23 +91,5 @@ struct RolloutJson<'a> {
 
 fn rollout(json: &str) -> Result<RolloutId, Reason> {
     let RolloutJson { rollout } = fields::object(json)?;
-    rollout_id(rollout.get())
-}
-
-#[derive(Deserialize)]
-struct RolloutIdJson<'a> {
-    #[serde(borrow)]
-    region: Text<'a>,
-    #[serde(borrow)]
-    hlc: Text<'a>,
-}
-
-fn rollout_id(json: &str) -> Result<RolloutId, Reason> {
-    let json: RolloutIdJson<'_> = fields::object(json)?;
-    let region = json.region.0.parse().map_err(|error| format!("rollout: {error}"))?;
-    let hlc = fields::hlc("rollout", &json.hlc)?;
-    if hlc.is_zero() {
-        return Err("rollout: no record has the HLC zero".to_owned());
-    }
-    Ok(RolloutId(ChangeId { hlc, region }))
+    fields::record_id("rollout", rollout.get()).map(RolloutId)
 }

@@ -5,8 +5,9 @@ use std::io::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use syncline_core::{
-    ChangeId, ChangeRecord, ControlBody, ControlRecord, Heartbeat, Hlc, Image, Operation, RegionId,
-    RolloutId, RolloutRecord, TableName, VersionVector,
+    ChangeId, ChangeRecord, ControlBody, ControlRecord, Cut, Heartbeat, Hlc, Image,
+    MembershipAnswer, MembershipChange, MembershipRecord, Operation, RegionId, RolloutRecord,
+    TableName, VersionVector,
 };
 
 use super::civil::rfc3339;
@@ -109,6 +110,7 @@ fn body_json(body: &ControlBody) -> Vec<u8> {
             json.close()
         }
         ControlBody::Rollout(record) => rollout_json(record),
+        ControlBody::Membership(record) => membership_json(record),
     }
 }
 
@@ -119,27 +121,81 @@ fn rollout_json(record: &RolloutRecord) -> Vec<u8> {
             json.text("type", "rollout_create");
             json.text("table_name", table.as_str());
             json.display("version", version);
-            match previous {
-                Some(previous) => json.raw("previous", &rollout_id_json(previous)),
-                None => json.raw("previous", b"null"),
-            }
+            json.id_or_null("previous", previous.as_ref().map(|previous| &previous.0));
         }
         RolloutRecord::Ready { rollout } => {
             json.text("type", "rollout_ready");
-            json.raw("rollout", &rollout_id_json(rollout));
+            json.id("rollout", &rollout.0);
         }
         RolloutRecord::Active { rollout } => {
             json.text("type", "rollout_active");
-            json.raw("rollout", &rollout_id_json(rollout));
+            json.id("rollout", &rollout.0);
         }
     }
     json.close()
 }
 
-fn rollout_id_json(RolloutId(id): &RolloutId) -> Vec<u8> {
+fn membership_json(record: &MembershipRecord) -> Vec<u8> {
+    let mut json = Object::open(256);
+    match record {
+        MembershipRecord::Propose { previous, change } => {
+            json.text("type", "membership_propose");
+            json.id_or_null("previous", previous.as_ref().map(|previous| &previous.0));
+            json.raw("change", &membership_change_json(change));
+        }
+        MembershipRecord::Accept { change, answer } => {
+            json.text("type", "membership_accept");
+            json.id("membership", &change.0);
+            json.raw("answer", &membership_answer_json(answer));
+        }
+        MembershipRecord::Refuse { change, bound_to } => {
+            json.text("type", "membership_refuse");
+            json.id("membership", &change.0);
+            json.id("bound_to", &bound_to.0);
+        }
+        MembershipRecord::Done { change } => {
+            json.text("type", "membership_done");
+            json.id("membership", &change.0);
+        }
+    }
+    json.close()
+}
+
+fn membership_change_json(change: &MembershipChange) -> Vec<u8> {
     let mut json = Object::open(128);
-    json.text("region", id.region.as_str());
-    json.display("hlc", id.hlc);
+    match change {
+        MembershipChange::Join { region } => json.text("join", region.as_str()),
+        MembershipChange::Evict { gone } => {
+            json.list("evict", gone, |json, region| push_string(json, region.as_str()));
+        }
+    }
+    json.close()
+}
+
+fn membership_answer_json(answer: &MembershipAnswer) -> Vec<u8> {
+    let mut json = Object::open(1024);
+    match answer {
+        MembershipAnswer::Counted { stable } => {
+            json.list("counted", stable, |json, vector| json.extend(vector_json(vector)));
+        }
+        MembershipAnswer::Fenced { last } => {
+            let mut of_regions = Object::open(1024);
+            for (region, cuts) in last {
+                of_regions.list(region.as_str(), cuts, |json, Cut { taken, heartbeat }| {
+                    push_display(json, format_args!("[\"{taken}\",\"{heartbeat}\"]"));
+                });
+            }
+            json.raw("fenced", &of_regions.close());
+        }
+    }
+    json.close()
+}
+
+fn vector_json(vector: &VersionVector) -> Vec<u8> {
+    let mut json = Object::open(vector.len() * 48);
+    for (region, hlc) in vector.iter() {
+        json.display(region.as_str(), hlc);
+    }
     json.close()
 }
 
@@ -210,20 +266,44 @@ impl Object {
     }
 
     fn vector(&mut self, name: &str, vector: &VersionVector) {
-        let mut json = Self::open(vector.len() * 48);
-        for (region, hlc) in vector.iter() {
-            json.display(region.as_str(), hlc);
+        self.raw(name, &vector_json(vector));
+    }
+
+    fn list<T>(
+        &mut self,
+        name: &str,
+        items: impl IntoIterator<Item = T>,
+        push: impl Fn(&mut Vec<u8>, T),
+    ) {
+        self.name(name);
+        self.0.push(b'[');
+        for (at, item) in items.into_iter().enumerate() {
+            if at > 0 {
+                self.0.push(b',');
+            }
+            push(&mut self.0, item);
         }
-        let json = json.close();
-        self.raw(name, &json);
+        self.0.push(b']');
+    }
+
+    /// The identity of a record that this one speaks of.
+    fn id(&mut self, name: &str, id: &ChangeId) {
+        let mut json = Self::open(128);
+        json.text("region", id.region.as_str());
+        json.display("hlc", id.hlc);
+        self.raw(name, &json.close());
+    }
+
+    fn id_or_null(&mut self, name: &str, id: Option<&ChangeId>) {
+        match id {
+            Some(id) => self.id(name, id),
+            None => self.raw(name, b"null"),
+        }
     }
 
     /// Whose changes a filter counts it with: here always its origin alone.
     fn tags(&mut self, region: &RegionId) {
-        self.name("region_tags");
-        self.0.push(b'[');
-        push_string(&mut self.0, region.as_str());
-        self.0.push(b']');
+        self.list("region_tags", [region], |json, region| push_string(json, region.as_str()));
     }
 }
 

@@ -1,7 +1,8 @@
-//! Version vectors and lists of regions, read with a limit and without duplicates.
+//! Version vectors and lists, read with a limit and, of regions, without duplicates.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use syncline_core::{Hlc, RegionId, VersionVector};
@@ -97,6 +98,34 @@ impl<'de> Deserialize<'de> for Tags {
             }
         }
         deserializer.deserialize_seq(Regions).map(Self)
+    }
+}
+
+/// A list of `MAX` items at most; what is behind them is never looked at.
+pub(super) struct AtMost<T, const MAX: usize>(pub(super) Vec<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for AtMost<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items<T, const MAX: usize>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Items<T, MAX> {
+            type Value = Vec<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a list of {MAX} items at most")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    if items.len() == MAX {
+                        return Err(Error::invalid_length(MAX + 1, &self));
+                    }
+                    items.push(item);
+                }
+                Ok(items)
+            }
+        }
+        deserializer.deserialize_seq(Items::<T, MAX>(PhantomData)).map(Self)
     }
 }
 

@@ -107,6 +107,32 @@ pub(super) fn hlc(what: &str, text: &Text<'_>) -> Result<Hlc, Reason> {
     text.0.parse().map_err(|error| format!("{what}: {error}"))
 }
 
+#[derive(Deserialize)]
+struct RecordIdJson<'a> {
+    #[serde(borrow)]
+    region: Text<'a>,
+    #[serde(borrow)]
+    hlc: Text<'a>,
+}
+
+/// The identity of a record that another one speaks of.
+pub(super) fn record_id(what: &str, json: &str) -> Result<ChangeId, Reason> {
+    let json: RecordIdJson<'_> = object(json).map_err(|reason| format!("{what}: {reason}"))?;
+    let region = json.region.0.parse().map_err(|error| format!("{what}: {error}"))?;
+    let hlc = hlc(what, &json.hlc)?;
+    if hlc.is_zero() {
+        return Err(format!("{what}: no record has the HLC zero"));
+    }
+    Ok(ChangeId { hlc, region })
+}
+
+pub(super) fn record_id_or_null(what: &str, json: &RawValue) -> Result<Option<ChangeId>, Reason> {
+    match json.get() {
+        "null" => Ok(None),
+        json => record_id(what, json).map(Some),
+    }
+}
+
 /// Everywhere on the bus a version has its `sha256:` in front.
 pub(super) fn version(text: &str) -> Result<FunctionVersion, Reason> {
     if !text.starts_with("sha256:") {

@@ -3,8 +3,9 @@
 
 use proptest::prelude::*;
 use syncline_core::{
-    Change, ChangeId, ChangeRecord, ComponentChunk, ControlBody, ControlRecord, FunctionVersion,
-    Heartbeat, Hlc, Image, Operation, RegionId, RolloutId, RolloutRecord, RowKey, Stamp, TableName,
+    Change, ChangeId, ChangeRecord, ComponentChunk, ControlBody, ControlRecord, Cut,
+    FunctionVersion, Heartbeat, Hlc, Image, MembershipAnswer, MembershipChange, MembershipId,
+    MembershipRecord, Operation, RegionId, RolloutId, RolloutRecord, RowKey, Stamp, TableName,
     VersionVector,
 };
 
@@ -128,6 +129,59 @@ pub fn create(previous: Option<RolloutId>) -> ControlRecord {
     rollout(RolloutRecord::Create { table, version: FunctionVersion([0xab; 32]), previous })
 }
 
+pub fn membership(record: MembershipRecord) -> ControlRecord {
+    control(ControlBody::Membership(record))
+}
+
+pub fn membership_id() -> MembershipId {
+    MembershipId(ChangeId { hlc: hlc(1_795_203_212_000, 5), region: region("us-east-1#2") })
+}
+
+pub fn join(previous: Option<MembershipId>) -> ControlRecord {
+    let change = MembershipChange::Join { region: region("eu-west-1#2") };
+    membership(MembershipRecord::Propose { previous, change })
+}
+
+pub fn evict() -> ControlRecord {
+    let gone = [region("ap-south-1"), region("eu-west-1#2")].into();
+    let change = MembershipChange::Evict { gone };
+    membership(MembershipRecord::Propose { previous: Some(membership_id()), change })
+}
+
+pub fn accept(answer: MembershipAnswer) -> ControlRecord {
+    membership(MembershipRecord::Accept { change: membership_id(), answer })
+}
+
+/// Of two row partitions; nothing is stable in the second.
+pub fn counted() -> ControlRecord {
+    let stable = vector(&[
+        ("eu-west-1", hlc(1_795_203_200_000, 0)),
+        ("us-east-1#2", hlc(1_795_203_211_020, 2)),
+    ]);
+    accept(MembershipAnswer::Counted { stable: vec![stable, VersionVector::new()] })
+}
+
+/// Of a row partition and the control partition; in the latter nothing was taken.
+pub fn fenced() -> ControlRecord {
+    let cut = |taken, heartbeat| Cut { taken, heartbeat };
+    let rows = cut(hlc(1_795_203_200_000, 0), hlc(1_795_203_211_020, 2));
+    let control = cut(Hlc::ZERO, hlc(1_795_203_211_021, 0));
+    let last = [
+        (region("ap-south-1"), vec![rows, control]),
+        (region("eu-west-1#2"), vec![Cut::default(); 2]),
+    ];
+    accept(MembershipAnswer::Fenced { last: last.into() })
+}
+
+pub fn refuse() -> ControlRecord {
+    let bound_to = MembershipId(rollout_id().0);
+    membership(MembershipRecord::Refuse { change: membership_id(), bound_to })
+}
+
+pub fn done() -> ControlRecord {
+    membership(MembershipRecord::Done { change: membership_id() })
+}
+
 fn any_region() -> impl Strategy<Value = RegionId> {
     ("[a-zA-Z0-9_-]{1,64}", prop_oneof![3 => Just(1u32), 1 => 2u32..])
         .prop_map(|(name, incarnation)| RegionId::with_incarnation(&name, incarnation).unwrap())
@@ -221,11 +275,42 @@ pub fn any_heartbeat() -> impl Strategy<Value = Heartbeat> {
     )
 }
 
+fn any_record_id() -> impl Strategy<Value = ChangeId> {
+    (any_region(), any_chain()).prop_map(|(region, (hlc, _))| ChangeId { hlc, region })
+}
+
+fn any_membership_answer() -> impl Strategy<Value = MembershipAnswer> {
+    let any_hlc =
+        || prop_oneof![Just(0), 0..=Hlc::MAX.bits()].prop_map(|bits| Hlc::from_bits(bits).unwrap());
+    let cut = (any_hlc(), any_hlc()).prop_map(|(taken, heartbeat)| Cut { taken, heartbeat });
+    let cuts = prop::collection::vec(cut, 0..5);
+    prop_oneof![
+        prop::collection::vec(any_vector(Hlc::MAX), 0..5)
+            .prop_map(|stable| MembershipAnswer::Counted { stable }),
+        prop::collection::btree_map(any_region(), cuts, 0..4)
+            .prop_map(|last| MembershipAnswer::Fenced { last }),
+    ]
+}
+
+fn any_membership() -> impl Strategy<Value = MembershipRecord> {
+    let id = || any_record_id().prop_map(MembershipId);
+    let change = prop_oneof![
+        any_region().prop_map(|region| MembershipChange::Join { region }),
+        prop::collection::btree_set(any_region(), 0..5)
+            .prop_map(|gone| MembershipChange::Evict { gone }),
+    ];
+    prop_oneof![
+        (prop::option::of(id()), change)
+            .prop_map(|(previous, change)| MembershipRecord::Propose { previous, change }),
+        (id(), any_membership_answer())
+            .prop_map(|(change, answer)| MembershipRecord::Accept { change, answer }),
+        (id(), id()).prop_map(|(change, bound_to)| MembershipRecord::Refuse { change, bound_to }),
+        id().prop_map(|change| MembershipRecord::Done { change }),
+    ]
+}
+
 pub fn any_control() -> impl Strategy<Value = ControlRecord> {
-    let id = || {
-        (any_region(), any_chain())
-            .prop_map(|(region, (hlc, _))| RolloutId(ChangeId { hlc, region }))
-    };
+    let id = || any_record_id().prop_map(RolloutId);
     let chunk = (any_version(), 1..=32u32, 0..32u32, prop::collection::vec(any::<u8>(), 0..400))
         .prop_map(|(version, count, index, bytes)| {
             let (index, bytes) = (index % count, bytes.into());
@@ -238,7 +323,11 @@ pub fn any_control() -> impl Strategy<Value = ControlRecord> {
         id().prop_map(|rollout| RolloutRecord::Ready { rollout }),
         id().prop_map(|rollout| RolloutRecord::Active { rollout }),
     ];
-    let body = prop_oneof![chunk, rollout.prop_map(ControlBody::Rollout)];
+    let body = prop_oneof![
+        chunk,
+        rollout.prop_map(ControlBody::Rollout),
+        any_membership().prop_map(ControlBody::Membership),
+    ];
     (any_region(), any_chain(), body).prop_map(|(region, (hlc, prev), body)| ControlRecord {
         id: ChangeId { hlc, region },
         prev,

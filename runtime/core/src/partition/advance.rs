@@ -3,9 +3,10 @@
 use super::WaitingWrite;
 use super::batch::{Batch, Touched};
 use super::commit::{Alarm, ConflictWrite, LoadError};
+use crate::planted::{self, Bug};
 use crate::{
     Absorbed, Change, ChangeId, ConflictId, ConflictOutcome, ConflictRecord, ConflictSide, Fold,
-    HostFault, RowKey, VersionVector,
+    Hlc, HostFault, LinkCounters, LinkState, RegionId, RowKey, VersionVector,
 };
 
 /// Where the changes of a row cannot be folded together, so many are tried one by one at a time.
@@ -40,6 +41,7 @@ impl Batch<'_> {
         let partition = &mut *self.partition;
         for (region, link) in &partition.chains.links {
             let first = partition.waiting.first_of(region);
+            let first = first.filter(|_| !planted::is(Bug::WatermarkPastWaiting));
             let reached = first.map_or(link.reached(), |first| link.reached().min(first.before()));
             if reached > partition.watermarks.get(region) {
                 partition.watermarks.set(region, reached);
@@ -78,8 +80,32 @@ impl Batch<'_> {
         }
         let mut seen = self.partition.watermarks.clone();
         seen.join(&self.rows.row(key)?.state().vv);
+        self.give_up_what_builds_on_the_lost(key, &seen);
         self.partition.waiting.note_missing(key, &seen);
         Ok(())
+    }
+
+    /// What builds on a change beyond the end of a region that is gone can be applied nowhere.
+    fn give_up_what_builds_on_the_lost(&mut self, key: &RowKey, seen: &VersionVector) {
+        if planted::is(Bug::LostNeverGivenUp) {
+            return;
+        }
+        let links = &self.partition.chains.links;
+        let is_lost = |region: &RegionId, hlc: Hlc| {
+            let state = links.get(region).map(|link| link.state);
+            matches!(state, Some(LinkState::Gone(cut)) if hlc > cut.reached())
+        };
+        let builds_on_lost = |change: &&Change| {
+            let missing = change.context.iter().filter(|(region, hlc)| seen.get(region) < *hlc);
+            missing.into_iter().any(|(region, hlc)| is_lost(region, hlc))
+        };
+        let waiting = self.partition.waiting.of_row(key);
+        let lost: Vec<ChangeId> =
+            waiting.filter(builds_on_lost).map(|change| change.id.clone()).collect();
+        for id in lost {
+            self.leave_waiting(key, &id, |counters| &mut counters.dropped);
+            self.commit.alarms.push(Alarm::BuildsOnTheLost { row: key.clone(), change: id });
+        }
     }
 
     /// `changes` are oldest first, so that what a change builds on comes before it.
@@ -102,7 +128,7 @@ impl Batch<'_> {
         }
         if mark.absorbed().is_empty() {
             for id in &duplicates {
-                self.leave_waiting(key, id, false);
+                self.leave_waiting(key, id, |counters| &mut counters.duplicate);
             }
             return Ok(if duplicates.is_empty() { Tried::Nothing } else { Tried::Applied });
         }
@@ -124,22 +150,25 @@ impl Batch<'_> {
             .alarms
             .extend(alarms.map(|change| Alarm::Divergence { row: key.clone(), change }));
         for id in &absorbed {
-            self.leave_waiting(key, id, true);
+            self.leave_waiting(key, id, |counters| &mut counters.applied);
         }
         for id in &duplicates {
-            self.leave_waiting(key, id, false);
+            self.leave_waiting(key, id, |counters| &mut counters.duplicate);
         }
         Ok(Tried::Applied)
     }
 
-    fn leave_waiting(&mut self, key: &RowKey, id: &ChangeId, applied: bool) {
+    fn leave_waiting(
+        &mut self,
+        key: &RowKey,
+        id: &ChangeId,
+        counter: impl Fn(&mut LinkCounters) -> &mut u64,
+    ) {
         if self.partition.waiting.remove(key, id) {
             self.commit.waiting.push(WaitingWrite::Drop(key.clone(), id.clone()));
         }
         if let Some(link) = self.partition.chains.links.get_mut(&id.region) {
-            let counter =
-                if applied { &mut link.counters.applied } else { &mut link.counters.duplicate };
-            *counter += 1;
+            *counter(&mut link.counters) += 1;
         }
     }
 

@@ -6,10 +6,11 @@ use thiserror::Error;
 
 use super::commit::{Alarm, Commit, ConflictWrite, HistoryWrite, LoadError, RowWrite, Rows};
 use super::{Partition, WaitingWrite};
-use crate::chain::HeartbeatVerdict;
+use crate::chain::ChainEffects;
+use crate::planted::{self, Bug};
 use crate::{
-    Absorbed, Change, ChangeId, ChangeRecord, ChangeVerdict, Heartbeat, Hlc, Image, MergeFunctions,
-    Operation, RegionId, Row, RowKey, Stamp, TableDigest, TableName,
+    Absorbed, Change, ChangeId, ChangeRecord, Counting, Heartbeat, Hlc, Image, MergeFunctions,
+    Operation, Received, RegionId, Row, RowKey, Stamp, TableDigest, TableName, VersionVector,
 };
 
 /// So many rows that no function could be asked about are tried again in one batch.
@@ -52,6 +53,9 @@ pub enum WriteRefused {
     /// A delete of a row that is not there.
     #[error("there is no such row")]
     NotFound,
+    /// The region does not count yet, or no longer.
+    #[error("this region is not a member: it is joining, or was evicted")]
+    NotAMember,
     /// Too much is not confirmed by every region.
     #[error("{outstanding} changes are not confirmed by every region")]
     OutboxFull {
@@ -63,23 +67,6 @@ pub enum WriteRefused {
     /// The HLC offered is not above all that the partition has seen.
     #[error("the clock is behind what this region has seen")]
     ClockBehind,
-}
-
-/// What became of a record that was shown to the partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Received {
-    /// The next of its chain: it is applied or waits when the batch is finished.
-    Taken,
-    /// A heartbeat that moves watermarks.
-    Heartbeat,
-    /// No effect: known already, or older than what is known.
-    Known,
-    /// One before it is missing; it will be sent again.
-    Gap,
-    /// The link must stop; the record is not passed.
-    Fork,
-    /// It does not come from another region of this partition.
-    Foreign,
 }
 
 /// What a batch did to a row so far.
@@ -128,61 +115,36 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Shows the partition another region's change.
-    pub fn receive(&mut self, record: ChangeRecord) -> Received {
-        let id = &record.change.id;
-        let Some(link) = self.partition.chains.links.get_mut(&id.region) else {
-            return Received::Foreign;
-        };
-        let verdict = link.judge_change(id.hlc, record.prev);
-        let counters = &mut link.counters;
-        match verdict {
-            ChangeVerdict::Taken => {
-                counters.consumed += 1;
-                link.taken = id.hlc;
-                self.queue.insert(record.row.clone());
-                self.waits.insert(record.row.clone());
-                self.partition.waiting.insert(record, false);
-                Received::Taken
-            }
-            ChangeVerdict::Duplicate => {
-                counters.consumed += 1;
-                counters.duplicate += 1;
-                Received::Known
-            }
-            ChangeVerdict::Gap => {
-                counters.consumed += 1;
-                counters.gap += 1;
-                Received::Gap
-            }
-            ChangeVerdict::Fork => {
-                let alarm = Alarm::Fork { region: id.region.clone(), hlc: id.hlc };
-                self.commit.alarms.push(alarm);
-                Received::Fork
+    /// Counts, fences and cuts the other regions as the control records have it.
+    pub fn align(&mut self, counting: &Counting) {
+        self.partition.may_write = counting.may_write;
+        if self.partition.chains.align(counting) {
+            self.queue.extend(self.partition.waiting.rows());
+        }
+    }
+
+    /// Shows the partition a change of another region, which stands in the log of `source`. Where
+    /// it is taken, its record is to be kept as it came ([`Commit::needless`] says how long).
+    pub fn receive(&mut self, source: &RegionId, record: ChangeRecord) -> Received {
+        let (id, partition) = (&record.change.id, &mut *self.partition);
+        if *source == id.region && partition.is_full(source) && partition.chains.has_cut() {
+            return partition.chains.leave(source);
+        }
+        let received = partition.chains.take(source, id, record.prev, false);
+        if received == Received::Taken {
+            self.queue.insert(record.row.clone());
+            self.waits.insert(record.row.clone());
+            self.partition.waiting.insert(record, false);
+            if self.partition.chains.end_cuts() {
+                self.queue.extend(self.partition.waiting.rows());
             }
         }
+        received
     }
 
     /// Shows the partition another region's heartbeat.
     pub fn hear(&mut self, beat: &Heartbeat) -> Received {
-        if !self.partition.chains.links.contains_key(&beat.region) {
-            return Received::Foreign;
-        }
-        let (verdict, resend) = self.partition.chains.hear(beat);
-        if let Some(from) = resend {
-            let earlier = self.commit.resend_after.get_or_insert(from);
-            *earlier = from.min(*earlier);
-        }
-        match verdict {
-            HeartbeatVerdict::Taken => Received::Heartbeat,
-            HeartbeatVerdict::Old => Received::Known,
-            HeartbeatVerdict::Gap => Received::Gap,
-            HeartbeatVerdict::Fork => {
-                let alarm = Alarm::Fork { region: beat.region.clone(), hlc: beat.hlc };
-                self.commit.alarms.push(alarm);
-                Received::Fork
-            }
-        }
+        self.partition.chains.hear(beat)
     }
 
     /// Notes a record of a region's log that could not be read. It moves nothing: if it stood for a
@@ -217,6 +179,9 @@ impl<'a> Batch<'a> {
     ) -> Result<Result<Written, WriteRefused>, LoadError> {
         let partition = &mut *self.partition;
         let row = self.rows.row(key)?;
+        if !partition.may_write {
+            return Ok(Err(WriteRefused::NotAMember));
+        }
         if let Err(refused) = check_precondition(row, precondition, image.is_none()) {
             return Ok(Err(refused));
         }
@@ -228,7 +193,14 @@ impl<'a> Batch<'a> {
         let id = ChangeId { hlc, region: partition.chains.me().clone() };
         // A row that is not there may be one that was deleted and forgotten.
         let seen = &row.state().vv;
-        let context = if seen.is_empty() { partition.stable.clone() } else { seen.clone() };
+        let mut context = if seen.is_empty() { partition.stable.clone() } else { seen.clone() };
+        if planted::is(Bug::MissingRowSawNothing) && seen.is_empty() {
+            context = VersionVector::new();
+        }
+        if planted::is(Bug::DropContextEntry) {
+            let first = context.iter().map(|(r, _)| r.clone()).find(|r| *r != id.region);
+            first.inspect(|region| context.set(region, Hlc::ZERO));
+        }
         let before = row.image().cloned();
         let ahead = context.iter().any(|(_, seen)| seen >= hlc);
         if ahead || hlc <= partition.chains.own_change.max(partition.chains.own_heartbeat) {
@@ -261,11 +233,17 @@ impl<'a> Batch<'a> {
             self.beat(hlc)?;
         }
         self.commit.confirmed = self.partition.chains.confirm();
+        if planted::is(Bug::OutboxKept) {
+            self.commit.confirmed = None;
+        }
         for (key, touched) in std::mem::take(&mut self.touched) {
             self.write_row(key, touched)?;
         }
         let waits = std::mem::take(&mut self.waits);
-        let unwritten = self.partition.waiting.unwritten(&waits);
+        let mut unwritten = self.partition.waiting.unwritten(&waits);
+        if planted::is(Bug::WaitingInMemory) {
+            unwritten.clear();
+        }
         self.commit.waiting.extend(unwritten.into_iter().map(WaitingWrite::Put));
         for table in std::mem::take(&mut self.changed_tables) {
             let digest = self.partition.digests.get(&table).copied().unwrap_or_default();
@@ -275,6 +253,11 @@ impl<'a> Batch<'a> {
             }
             self.commit.digests.push((table, digest));
         }
+        let ChainEffects { resend_after, pass_on, forks } = self.partition.chains.take_effects();
+        self.commit.resend_after = resend_after;
+        self.commit.pass_on = pass_on;
+        let fork = |(region, hlc)| Alarm::Fork { region, hlc };
+        self.commit.alarms.extend(forks.into_iter().map(fork));
         self.commit.partition = self.partition.setup.partition;
         self.commit.meta = self.partition.meta();
         Ok(self.commit)
@@ -282,7 +265,8 @@ impl<'a> Batch<'a> {
 
     fn write_row(&mut self, key: RowKey, touched: Touched) -> Result<(), LoadError> {
         let row = self.rows.row(&key)?;
-        if row.image() != touched.image_before.as_ref() {
+        let unseen = planted::is(Bug::DigestWithoutDeletes) && row.image().is_none();
+        if row.image() != touched.image_before.as_ref() && !unseen {
             let digest = self.partition.digests.entry(key.table.clone()).or_default();
             digest.replace(&key, touched.image_before.as_ref(), row.image());
             self.changed_tables.insert(key.table.clone());
@@ -292,7 +276,7 @@ impl<'a> Batch<'a> {
                 self.commit.history.push((key.clone(), HistoryWrite::Put(held.clone())));
             }
         }
-        for id in touched.dropped {
+        for id in touched.dropped.into_iter().filter(|_| !planted::is(Bug::HistoryStaysOnDisk)) {
             self.commit.history.push((key.clone(), HistoryWrite::Drop(id)));
         }
         let unsettled = row.unsettled();

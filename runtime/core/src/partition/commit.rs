@@ -1,12 +1,13 @@
 //! What a batch leaves to be done, as values.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use thiserror::Error;
 
 use crate::{
-    ChangeId, ChangeRecord, ConflictRecord, Heartbeat, Held, Hlc, HostFault, Link, RegionId, Row,
-    RowKey, RowState, TableDigest, TableName, VersionVector,
+    ChangeId, ChangeRecord, ConflictRecord, Heartbeat, Held, Hlc, HostFault, Link, LinkCounters,
+    PassOn, RegionId, Row, RowKey, RowState, TableDigest, TableName, VersionVector,
 };
 
 /// Gives a partition its rows: from a cache, else from the store as of the last commit.
@@ -83,6 +84,39 @@ pub struct PartitionMeta {
     pub positions: Vec<(RegionId, u64)>,
 }
 
+impl PartitionMeta {
+    /// What a region that joins as `me` begins with, taken over from `donor`, which has this: the
+    /// donor's own chain becomes one that is read, and its own is empty. Counters begin anew.
+    pub fn for_joiner(&self, donor: &RegionId, me: &RegionId) -> Self {
+        let of_donor =
+            Link { taken: self.own_change, heartbeat: self.own_heartbeat, ..Link::default() };
+        let others = self.links.iter().filter(|(region, _)| region != me);
+        let others = others.map(|(region, link)| {
+            (region.clone(), Link { counters: LinkCounters::default(), ..*link })
+        });
+        let mut watermarks = self.watermarks.clone();
+        watermarks.raise(donor, self.own_change.max(self.own_heartbeat));
+        Self {
+            watermarks,
+            stable: self.stable.clone(),
+            links: others.chain([(donor.clone(), of_donor)]).collect(),
+            positions: self.positions.clone(),
+            ..Self::default()
+        }
+    }
+}
+
+/// How a partition stands, for those who count the regions.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PartitionStanding {
+    /// The others' chains.
+    pub links: BTreeMap<RegionId, Link>,
+    /// For each region up to where all its changes are applied here.
+    pub watermarks: VersionVector,
+    /// For each region up to where all its changes are applied everywhere.
+    pub stable: VersionVector,
+}
+
 /// Something that people should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Alarm {
@@ -99,6 +133,13 @@ pub enum Alarm {
         row: RowKey,
         /// Why.
         fault: HostFault,
+    },
+    /// A change is given up, here and everywhere, as it builds on one that went with a region.
+    BuildsOnTheLost {
+        /// The row.
+        row: RowKey,
+        /// The change.
+        change: ChangeId,
     },
     /// A change's author held the same changes as this region, but another image.
     Divergence {
@@ -135,6 +176,10 @@ pub struct Commit {
     pub heartbeat: Option<Heartbeat>,
     /// What is in the outbox above this is to be produced again.
     pub resend_after: Option<Hlc>,
+    /// Raw changes of regions that are gone, to be produced for those who lack them.
+    pub pass_on: Vec<PassOn>,
+    /// For each region up to where the raw changes that were kept of it are needed no more.
+    pub needless: Vec<(RegionId, Hlc)>,
     /// What people should know.
     pub alarms: Vec<Alarm>,
 }

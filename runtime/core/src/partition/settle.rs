@@ -3,6 +3,7 @@
 use super::batch::{Batch, Touched};
 use super::commit::LoadError;
 use crate::Hlc;
+use crate::planted::{self, Bug};
 
 /// So many rows are settled with one heartbeat, so that none takes long.
 const ROWS_SETTLED_MAX: usize = 4096;
@@ -12,7 +13,12 @@ impl Batch<'_> {
         let partition = &mut *self.partition;
         let me = partition.chains.me().clone();
         partition.watermarks.raise(&me, hlc);
-        self.commit.heartbeat = Some(partition.chains.beat(hlc, partition.watermarks.clone()));
+        let mut watermarks = partition.watermarks.clone();
+        if planted::is(Bug::HeartbeatSaysTaken) {
+            watermarks.join(&partition.chains.taken());
+        }
+        self.commit.heartbeat = Some(partition.chains.beat(hlc, watermarks));
+        self.commit.needless = partition.chains.needless();
         self.raise_stable();
         self.settle()
     }
@@ -23,9 +29,14 @@ impl Batch<'_> {
         let partition = &mut *self.partition;
         let mut now = partition.watermarks.clone();
         for heard in partition.chains.heard.values() {
+            if planted::is(Bug::StablePastSilent) && heard.is_silent() {
+                continue;
+            }
             now = now.meet(&heard.watermarks);
         }
-        now.join(&partition.stable);
+        if !planted::is(Bug::StableGoesBack) {
+            now.join(&partition.stable);
+        }
         if now == partition.stable {
             return;
         }

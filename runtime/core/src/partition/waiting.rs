@@ -79,6 +79,11 @@ impl WaitingChanges {
         on_disk
     }
 
+    /// The rows with waiting changes.
+    pub(super) fn rows(&self) -> impl Iterator<Item = RowKey> {
+        self.by_row.keys().cloned()
+    }
+
     /// A row's waiting changes, oldest first.
     pub(super) fn of_row(&self, row: &RowKey) -> impl Iterator<Item = &Change> {
         let changes = self.by_row.get(row).into_iter().flat_map(BTreeMap::values);

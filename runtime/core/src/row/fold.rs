@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Row;
 use super::cache::key;
 use super::history::Held;
+use crate::planted::{self, Bug};
 use crate::{
     GuestFault, HostFault, Image, MergeFunctions, MergeInput, MergeSide, Operation, RowKey, Stamp,
     VersionVector,
@@ -86,7 +87,13 @@ impl Row {
             // All heads are within the floor, which is the row.
             return Ok(Fold { steps: Vec::new(), fault: None, calls: 0 });
         };
-        let (image, fold) = self.run(top, row, functions)?;
+        let (image, fold) = match self.run(top, row, functions) {
+            Err(_) if planted::is(Bug::HostFaultIsNewest) => {
+                self.take_newest();
+                return Ok(Fold { steps: Vec::new(), fault: None, calls: 0 });
+            }
+            folded => folded?,
+        };
         self.state.image = image;
         Ok(fold)
     }
@@ -112,6 +119,8 @@ impl Row {
         match &heads[..] {
             [] => State::Known(self.state.floor_image.clone()),
             [only] => State::Known(only.after.clone()),
+            _ if planted::is(Bug::FloorForAncestor) => State::Known(self.state.floor_image.clone()),
+            [.., last] if planted::is(Bug::OneHeadAncestor) => State::Known(last.after.clone()),
             _ => match self.cache.get(&key(&heads)) {
                 Some(image) => State::Known(image),
                 None => State::FoldOf(heads),
@@ -198,7 +207,9 @@ impl Row {
             match merged {
                 Ok(image) => frame.image = image,
                 Err(fault) => {
-                    frame.image = frame.newest().after.clone();
+                    if !planted::is(Bug::GuestFaultIsPartial) {
+                        frame.image = frame.newest().after.clone();
+                    }
                     return Ok(Progress::Done(Some(fault)));
                 }
             }

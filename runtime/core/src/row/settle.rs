@@ -1,6 +1,7 @@
 //! Raising the floor: dropping the history that no later change can ask for.
 
 use super::Row;
+use crate::planted::{self, Bug};
 use crate::{Change, ChangeId, HostFault, MergeFunctions, RowKey, VersionVector};
 
 /// What settling did.
@@ -30,17 +31,16 @@ impl Row {
         let floor = self.next_floor(stable, waiting);
         let mut settled = Settled::default();
         if floor != self.state.floor && floor.covers(&self.state.floor) {
-            self.state.floor_image = if floor == self.state.vv {
-                self.state.image.clone()
-            } else {
-                self.at(&floor, row, functions)?
-            };
+            let as_it_is = floor == self.state.vv || planted::is(Bug::FloorImageIsImage);
+            self.state.floor_image =
+                if as_it_is { self.state.image.clone() } else { self.at(&floor, row, functions)? };
             self.state.floor = floor;
             settled.moved = true;
             settled.dropped = self.past.drop_within(&self.state.floor);
             self.cache.drop_unheld(&self.past);
         }
-        settled.forget = self.state.image.is_none() && self.state.vv == self.state.floor;
+        let everywhere = self.state.vv == self.state.floor || planted::is(Bug::ForgetEarly);
+        settled.forget = self.state.image.is_none() && everywhere;
         Ok(settled)
     }
 
@@ -53,7 +53,11 @@ impl Row {
         for held in self.past.last_covered(stable) {
             floor.join(&held.vv);
         }
+        let waiting = waiting.filter(|_| !planted::is(Bug::FloorPastWaiting));
         let waiting: Vec<VersionVector> = waiting.map(|change| self.resolve(change)).collect();
+        if planted::is(Bug::FloorPastConcurrent) {
+            return floor;
+        }
         loop {
             // Along a region's changes contexts only grow: the first that is not within the floor
             // decides. A region has always seen what it did itself.

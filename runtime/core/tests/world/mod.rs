@@ -186,7 +186,9 @@ impl Region {
         let mut batch = self.partition.batch(&mut self.loaded, &functions, 0);
         for record in records {
             let (hlc, received) = match record {
-                Sent::Change(record) => (record.change.id.hlc, batch.receive(record.clone())),
+                Sent::Change(record) => {
+                    (record.change.id.hlc, batch.receive(source, record.clone()))
+                }
                 Sent::Heartbeat(beat) => (beat.hlc, batch.hear(beat)),
             };
             assert!(!matches!(received, Received::Fork | Received::Foreign), "{record:?}");

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
+use syncline_applier::WriteError as NotTaken;
 use syncline_core::{IMAGE_BYTES_MAX, Image, NotCanonical, Operation, WriteRefused, partition_of};
 use syncline_store::kv::{row, waiting};
 use syncline_store::rows_of_table;
@@ -117,14 +118,23 @@ fn acknowledge(region: &Region, acknowledged: Acknowledged) -> Result<Response, 
 
 fn refused(error: WriteError) -> Problem {
     match error {
-        WriteError::Refused(WriteRefused::Precondition { current }) => {
+        WriteError::NotTaken(error) => not_taken(error),
+        WriteError::Overloaded => Problem::new(Code::TooManyRequests, error).retry_after(1),
+        WriteError::TooManyTables { .. } => Problem::new(Code::TooManyTables, error),
+        WriteError::Stopping => Problem::new(Code::Stopping, error).retry_after(5),
+    }
+}
+
+fn not_taken(error: NotTaken) -> Problem {
+    match error {
+        NotTaken::Refused(WriteRefused::Precondition { current }) => {
             let problem = Problem::new(Code::PreconditionFailed, "read the row again, and decide");
             problem.with("etag", current.map(etag))
         }
-        WriteError::Refused(WriteRefused::NotFound) => {
+        NotTaken::Refused(WriteRefused::NotFound) => {
             Problem::new(Code::RowNotFound, "there is no such row to delete")
         }
-        WriteError::Refused(WriteRefused::OutboxFull { outstanding, behind }) => {
+        NotTaken::Refused(WriteRefused::OutboxFull { outstanding, behind }) => {
             let names: Vec<String> = behind.iter().map(ToString::to_string).collect();
             let detail = format!(
                 "{outstanding} changes of this partition are not confirmed by {}: bring that back, or \
@@ -133,14 +143,15 @@ fn refused(error: WriteError) -> Problem {
             );
             Problem::new(Code::RegionsBehind, detail).with("behind", names).retry_after(5)
         }
-        WriteError::Refused(WriteRefused::ClockBehind) | WriteError::ClockExhausted => {
+        NotTaken::Refused(WriteRefused::NotAMember) => {
+            let detail = "write to another region, until this one has joined";
+            Problem::new(Code::NotAMember, detail).retry_after(5)
+        }
+        NotTaken::Refused(WriteRefused::ClockBehind) | NotTaken::ClockExhausted => {
             Problem::new(Code::ClockAhead, "set the clock of this region right").retry_after(5)
         }
-        WriteError::Overloaded => Problem::new(Code::TooManyRequests, error).retry_after(1),
-        WriteError::TooManyTables { .. } => Problem::new(Code::TooManyTables, error),
-        WriteError::NoSpace(_) => Problem::new(Code::NoSpace, error).retry_after(10),
-        WriteError::Store(_) => Problem::new(Code::StoreUnavailable, error).retry_after(10),
-        WriteError::Stopping => Problem::new(Code::Stopping, error).retry_after(5),
+        NotTaken::NoSpace(_) => Problem::new(Code::NoSpace, error).retry_after(10),
+        NotTaken::Store(_) => Problem::new(Code::StoreUnavailable, error).retry_after(10),
     }
 }
 

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Instant;
 
-use syncline_bus::{Lane, encode_control};
+use syncline_applier::{ControlApplier, ControlDone, ControlItem, ControlRefused, Loaded};
+use syncline_bus::Lane;
 use syncline_core::{
-    CONTROL_PARTITION, ComponentChunk, ControlBody, ControlCommit, ControlPartition, ControlRecord,
-    FunctionVersion, Heartbeat, Received, RegionId, Rollout, RolloutId, RolloutState, TableName,
+    CreateRefused, FunctionVersion, RegionId, Rollout, RolloutId, RolloutState, TableName,
 };
 use syncline_host::{Admitted, Manifest};
+use syncline_store::StoreError;
 use syncline_store::kv::component::{self, ComponentFacts};
-use syncline_store::kv::quarantine::{self, Quarantined};
-use syncline_store::{Batch, Store as _, StoreError, load_control, write_control_commit};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -68,20 +67,6 @@ pub struct RolloutView {
     pub manifest: Option<Manifest>,
 }
 
-pub(super) enum ControlRead {
-    Record(ControlRecord),
-    Heartbeat(Heartbeat),
-    Broken { raw: Vec<u8>, reason: String },
-    Moved,
-}
-
-/// What was read at one position of another region's control log.
-pub(super) struct ControlItem {
-    pub(super) position: u64,
-    pub(super) next_position: u64,
-    pub(super) what: ControlRead,
-}
-
 pub(super) enum ControlWork {
     Deploy {
         table: TableName,
@@ -104,21 +89,12 @@ pub(super) enum ControlWork {
 
 pub(super) struct Controller {
     pub(super) shared: Arc<Shared>,
-    pub(super) control: ControlPartition,
+    pub(super) applier: ControlApplier,
     pub(super) tickets: SyncSender<Ticket>,
     pub(super) feeds: Arc<Feeds>,
     pub(super) shards: Vec<SyncSender<ShardWork>>,
     /// For those who load components, to say how it went.
     pub(super) own: SyncSender<ControlWork>,
-}
-
-/// What one turn adds to the commit of the core.
-#[derive(Default)]
-struct Turn {
-    /// Components that are complete, to be kept whole.
-    components: Vec<(FunctionVersion, Vec<u8>, Manifest)>,
-    quarantined: Vec<Quarantined>,
-    replies: Vec<Reply>,
 }
 
 impl Controller {
@@ -128,15 +104,14 @@ impl Controller {
         // Parts that were complete when the region stopped are put together now.
         let complete = self.complete_parts();
         self.assemble(complete);
-        self.publish_stamps();
         loop {
             let mut stop = self.shared.is_stopping();
-            let mut turn = Turn::default();
+            let mut replies = Vec::new();
             let mut asked = Vec::new();
             match work.recv_timeout(beat_at.saturating_duration_since(Instant::now())) {
                 Ok(first) => {
                     for work in std::iter::once(first).chain(work.try_iter().take(WORK_MAX)) {
-                        stop |= self.take(work, &mut turn, &mut asked);
+                        stop |= self.take(work, &mut replies, &mut asked);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -146,7 +121,7 @@ impl Controller {
             if beats {
                 beat_at = Instant::now() + HEARTBEAT_EVERY;
             }
-            self.end(turn, beats);
+            self.end(replies, beats);
             for reply in asked {
                 let _ = reply.send(self.views());
             }
@@ -160,15 +135,15 @@ impl Controller {
     fn take(
         &mut self,
         work: ControlWork,
-        turn: &mut Turn,
+        replies: &mut Vec<Reply>,
         asked: &mut Vec<oneshot::Sender<Vec<RolloutView>>>,
     ) -> bool {
         match work {
             ControlWork::Deploy { table, admitted, component, reply } => {
-                match self.deploy(table, &admitted, &component, turn) {
+                match self.deploy(table, &admitted, component) {
                     Ok((id, known)) => {
                         let answer = self.deployed(&id, known);
-                        turn.replies.push(Box::new(move |synced| {
+                        replies.push(Box::new(move |synced| {
                             let answer = match synced {
                                 Ok(()) => answer.ok_or(DeployError::Stopping),
                                 Err(reason) => Err(DeployError::Store(reason)),
@@ -179,8 +154,10 @@ impl Controller {
                     Err(error) => drop(reply.send(Err(error))),
                 }
             }
-            ControlWork::Records { source, items } => self.receive(&source, items, turn),
-            ControlWork::Loaded { version, loaded } => self.loaded(version, loaded, turn),
+            ControlWork::Records { source, items } => {
+                self.applier.receive(&self.shared.site, &source, items, now_ms());
+            }
+            ControlWork::Loaded { version, loaded } => self.loaded(version, loaded),
             ControlWork::Inspect(reply) => asked.push(reply),
             ControlWork::Stop => return true,
         }
@@ -191,129 +168,76 @@ impl Controller {
         &mut self,
         table: TableName,
         admitted: &Admitted,
-        bytes: &[u8],
-        turn: &mut Turn,
+        bytes: Vec<u8>,
     ) -> Result<(RolloutId, bool), DeployError> {
         let version = admitted.version;
-        if let Some(current) = self.control.rollouts().current(&table)
-            && current.version == version
+        let control = self.applier.control();
+        let rollouts = control.rollouts();
+        // What is refused anyway need not be loaded first.
+        let current = rollouts.current(&table).is_some_and(|current| current.version == version);
+        if !current && rollouts.create(table.clone(), version).is_ok() && !control.is_here(&version)
         {
-            return Ok((current.id.clone(), true));
+            let loaded = self.shared.host.load(version, &bytes);
+            loaded.map_err(|error| DeployError::Load(error.to_string()))?;
         }
-        let create = self.control.rollouts().create(table, version).map_err(|open| {
-            let syncline_core::CreateRefused::Open { id, version } = open;
-            DeployError::Open { rollout_id: id.to_string(), version }
-        })?;
-        if !self.control.is_here(&version) {
-            self.shared
-                .host
-                .load(version, bytes)
-                .map_err(|error| DeployError::Load(error.to_string()))?;
-            turn.components.push((version, bytes.to_vec(), admitted.manifest.clone()));
-            self.control.component_is_here(version);
-            for chunk in ComponentChunk::split(bytes) {
-                self.say(ControlBody::Component(chunk))?;
+        let facts = self.facts(&bytes, &admitted.manifest);
+        let component = Loaded { version, bytes, facts };
+        let deployed = self.applier.deploy(&self.shared.site, table, component, now_ms());
+        deployed.map_err(|refused| match refused {
+            ControlRefused::Open(CreateRefused::Open { id, version }) => {
+                DeployError::Open { rollout_id: id.to_string(), version }
             }
-        }
-        let id = self.say(ControlBody::Rollout(create))?;
-        Ok((RolloutId(id), false))
+            ControlRefused::ClockExhausted | ControlRefused::Membership(_) => {
+                DeployError::ClockExhausted
+            }
+        })
     }
 
-    fn say(&mut self, body: ControlBody) -> Result<syncline_core::ChangeId, DeployError> {
-        let hlc = self.shared.clock.tick(now_ms()).map_err(|_| DeployError::ClockExhausted)?;
-        Ok(self.control.say(hlc, body))
-    }
-
-    fn receive(&mut self, source: &RegionId, items: Vec<ControlItem>, turn: &mut Turn) {
-        for item in items {
-            let received = match item.what {
-                ControlRead::Record(record) => self.control.receive(record),
-                ControlRead::Heartbeat(beat) => self.control.hear(&beat),
-                ControlRead::Broken { raw, reason } => {
-                    tracing::warn!(%source, position = item.position, %reason,
-                        "a control record is quarantined");
-                    turn.quarantined.push(Quarantined {
-                        source: source.clone(),
-                        partition: CONTROL_PARTITION,
-                        position: item.position,
-                        reason,
-                        at_ms: now_ms(),
-                        raw_bytes: raw.len() as u64,
-                        raw,
-                    });
-                    self.control.quarantined(source);
-                    Received::Known
-                }
-                ControlRead::Moved => Received::Known,
-            };
-            if received == Received::Fork {
-                let reason = "the region contradicts what it said before".into();
-                self.shared.links.stop(source, reason);
-                return;
-            }
-            self.control.read_to(source, item.next_position);
+    fn facts(&self, bytes: &[u8], manifest: &Manifest) -> ComponentFacts {
+        ComponentFacts {
+            bytes: bytes.len() as u64,
+            name: manifest.name.clone().unwrap_or_default(),
+            uploaded_by: self.shared.site.region.to_string(),
+            uploaded_at_ms: now_ms(),
         }
     }
 
     /// A component of which every part has arrived is here, or can't be used here.
-    fn loaded(
-        &mut self,
-        version: FunctionVersion,
-        loaded: Result<Vec<u8>, String>,
-        turn: &mut Turn,
-    ) {
+    fn loaded(&mut self, version: FunctionVersion, loaded: Result<Vec<u8>, String>) {
         match loaded {
             Ok(bytes) => {
                 let manifest = self.shared.host.manifest(&version).unwrap_or_default();
-                turn.components.push((version, bytes, manifest));
-                self.control.component_is_here(version);
+                let facts = self.facts(&bytes, &manifest);
+                self.applier.loaded(Loaded { version, bytes, facts });
                 for shard in &self.shards {
                     // A shard that is gone needs no news.
                     let _ = shard.send(ShardWork::FunctionArrived);
                 }
             }
             Err(reason) => {
-                tracing::error!(region = %self.shared.region, %version, %reason,
+                tracing::error!(region = %self.shared.site.region, %version, %reason,
                     "a component cannot be used here: its rollout cannot go on");
             }
         }
     }
 
-    /// Commits the turn, with what the rollouts ask this region to say.
-    fn end(&mut self, turn: Turn, beats: bool) {
-        for record in self.control.due() {
-            tracing::info!(region = %self.shared.region, ?record, "rollout");
-            if self.say(ControlBody::Rollout(record)).is_err() {
-                break;
-            }
-        }
-        let beat = if beats { self.shared.clock.tick(now_ms()).ok() } else { None };
-        let commit = self.control.finish(beat);
-        let written = write(&self.shared, &commit, &turn);
-        match written {
-            Ok(()) => self.hand_over(commit, turn.replies),
-            Err(error) => self.recover(&error, turn.replies),
+    /// Commits the turn.
+    fn end(&mut self, replies: Vec<Reply>, beats: bool) {
+        match self.applier.end(&self.shared.site, beats, now_ms()) {
+            Ok(done) => self.hand_over(done, replies),
+            Err(error) => self.recover(&error, replies),
         }
     }
 
-    fn hand_over(&mut self, commit: ControlCommit, replies: Vec<Reply>) {
-        if let Some(after) = commit.resend_after {
-            self.feeds.resend_after(Lane::Control, after);
+    fn hand_over(&mut self, mut done: ControlDone, replies: Vec<Reply>) {
+        for body in &done.said {
+            tracing::info!(region = %self.shared.site.region, ?body, "control");
         }
-        report(&self.shared, &commit.alarms);
-        if !commit.rollouts.is_empty() {
-            self.publish_stamps();
-        }
-        self.assemble(commit.assembled);
-        if commit.outbox.is_empty() && commit.heartbeat.is_none() && replies.is_empty() {
-            return;
-        }
-        let ticket = Ticket {
-            lane: Lane::Control,
-            last_change: commit.outbox.last().map(|record| record.id.hlc),
-            heartbeat: commit.heartbeat,
-            replies,
-        };
+        let pass_on = std::mem::take(&mut done.pass_on);
+        self.feeds.lacking(Lane::Control, done.resend_after, pass_on);
+        report(&self.shared, &done.alarms, &done.quarantined, &done.forked);
+        self.assemble(std::mem::take(&mut done.assembled));
+        let Some(ticket) = done.ticket(replies) else { return };
         if let Err(unsent) = self.tickets.send(ticket) {
             for reply in unsent.0.replies {
                 reply(Err("the region is stopping".into()));
@@ -330,34 +254,28 @@ impl Controller {
             self.shared.fail(format!("control partition: {error}"));
             return;
         }
-        match load_control(&self.shared.store) {
-            Ok(snapshot) => {
-                let (region, regions) = (self.shared.region.clone(), self.shared.regions.clone());
-                self.control = ControlPartition::restore(region, regions, snapshot);
-            }
+        // What is loaded stays loaded.
+        let host = &self.shared.host;
+        let is_loaded = |version: &FunctionVersion, _| host.manifest(version).is_some();
+        match ControlApplier::restore(&self.shared.site, is_loaded) {
+            Ok(applier) => self.applier = applier,
             Err(error) => self.shared.fail(format!("restore the control partition: {error}")),
         }
     }
 
-    fn publish_stamps(&self) {
-        let mut stamps =
-            self.shared.stamps.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *stamps = self.control.rollouts().stamps();
-    }
-
     /// Versions whose parts are all on disk, but that were not put together.
     fn complete_parts(&self) -> Vec<FunctionVersion> {
-        let Ok(parts) = component::chunks(&self.shared.store) else { return Vec::new() };
+        let Ok(parts) = component::chunks(&self.shared.site.store) else { return Vec::new() };
         let mut counts: BTreeMap<FunctionVersion, u32> = BTreeMap::new();
         for (version, _) in parts {
             *counts.entry(version).or_default() += 1;
         }
         let whole = |version: &FunctionVersion| {
-            component::assemble(&self.shared.store, version).is_ok_and(|bytes| {
+            component::assemble(&self.shared.site.store, version).is_ok_and(|bytes| {
                 bytes.is_some_and(|bytes| FunctionVersion::of(&bytes) == *version)
             })
         };
-        counts.into_keys().filter(|v| !self.control.is_here(v)).filter(whole).collect()
+        counts.into_keys().filter(|v| !self.applier.control().is_here(v)).filter(whole).collect()
     }
 
     /// Puts components together and compiles them, aside: heartbeats must not wait for a compiler.
@@ -373,7 +291,7 @@ impl Controller {
     }
 
     fn views(&self) -> Vec<RolloutView> {
-        self.control.rollouts().iter().map(|rollout| self.view(rollout)).collect()
+        self.applier.control().rollouts().iter().map(|rollout| self.view(rollout)).collect()
     }
 
     fn view(&self, rollout: &Rollout) -> RolloutView {
@@ -382,34 +300,16 @@ impl Controller {
     }
 
     fn deployed(&self, id: &RolloutId, known: bool) -> Option<Deployed> {
-        let rollout = self.control.rollouts().get(id)?;
+        let rollout = self.applier.control().rollouts().get(id)?;
         debug_assert_ne!(rollout.state, RolloutState::Superseded);
         Some(Deployed { rollout: self.view(rollout), known })
     }
 }
 
 fn load_parts(shared: &Shared, version: FunctionVersion) -> Result<Vec<u8>, String> {
-    let bytes = component::assemble(&shared.store, &version).map_err(|error| error.to_string())?;
+    let bytes =
+        component::assemble(&shared.site.store, &version).map_err(|error| error.to_string())?;
     let bytes = bytes.ok_or("its parts are not all here")?;
     shared.host.load(version, &bytes).map_err(|error| error.to_string())?;
     Ok(bytes)
-}
-
-fn write(shared: &Shared, commit: &ControlCommit, turn: &Turn) -> Result<(), StoreError> {
-    let mut disk = Batch::new();
-    let encode = |record: &ControlRecord| encode_control(record).to_bytes();
-    write_control_commit(&mut disk, &shared.store, commit, encode)?;
-    for (version, bytes, manifest) in &turn.components {
-        let facts = ComponentFacts {
-            bytes: bytes.len() as u64,
-            name: manifest.name.clone().unwrap_or_default(),
-            uploaded_by: shared.region.to_string(),
-            uploaded_at_ms: now_ms(),
-        };
-        component::put_whole(&mut disk, &shared.store, version, bytes, &facts)?;
-    }
-    for record in &turn.quarantined {
-        quarantine::add(&mut disk, &shared.store, record)?;
-    }
-    shared.store.commit(disk)
 }

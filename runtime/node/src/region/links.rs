@@ -95,7 +95,7 @@ impl LinkStates {
                 let stopped = state.stopped();
                 let state = if stopped.is_some() {
                     "stopped"
-                } else if shared.cuts.between(&shared.region, peer) {
+                } else if shared.cuts.between(&shared.site.region, peer) {
                     "cut"
                 } else if now.saturating_sub(heard) > SILENT_AFTER_MS {
                     "silent"
@@ -107,7 +107,7 @@ impl LinkStates {
             })
             .collect();
         views.push(LinkView {
-            region: shared.region.clone(),
+            region: shared.site.region.clone(),
             own: true,
             state: "up",
             lag_ms: Some(0),

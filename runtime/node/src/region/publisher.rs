@@ -1,18 +1,14 @@
 //! Brings the outbox and the heartbeats to the bus, each partition in its one order.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use syncline_bus::{BusError, Envelope, Lane, Outgoing, Publisher, encode_heartbeat};
-use syncline_core::{CONTROL_PARTITION, Feed, FeedStep, Heartbeat, Hlc};
-use syncline_store::kv::outbox;
+use syncline_applier::{FeedError, portion};
+use syncline_bus::{BusError, Lane, Publisher};
+use syncline_core::{FeedStep, Heartbeat, Hlc, PassOn};
 
 use super::Shared;
 
-/// Records and bytes that go to the bus at once.
-const RECORDS_MAX: usize = 512;
-const BYTES_MAX: usize = 4 << 20;
 /// How long to wait after the bus has refused.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -24,30 +20,35 @@ pub(super) struct Feeds {
 }
 
 struct FeedsState {
-    feeds: BTreeMap<Lane, Feed>,
+    feeds: syncline_applier::Feeds,
     closed: bool,
 }
 
-/// The number of a lane's partition in the store.
-pub(super) fn partition_of_lane(lane: Lane) -> u32 {
-    match lane {
-        Lane::Changes(partition) => partition,
-        Lane::Control => CONTROL_PARTITION,
-    }
-}
-
 impl Feeds {
-    pub(super) fn new(feeds: BTreeMap<Lane, Feed>) -> Arc<Self> {
+    pub(super) fn new(feeds: syncline_applier::Feeds) -> Arc<Self> {
         let state = Mutex::new(FeedsState { feeds, closed: false });
         Arc::new(Self { state, changed: Condvar::new() })
     }
 
-    pub(super) fn synced(&self, lane: Lane, change: Option<Hlc>, heartbeat: Option<Heartbeat>) {
-        self.with(lane, |feed| feed.synced(change, heartbeat));
+    pub(super) fn synced(&self, durable: Vec<(Lane, Option<Hlc>, Option<Heartbeat>)>) {
+        self.with(|feeds| {
+            for (lane, change, heartbeat) in durable {
+                feeds.synced(lane, change, heartbeat);
+            }
+        });
     }
 
-    pub(super) fn resend_after(&self, lane: Lane, hlc: Hlc) {
-        self.with(lane, |feed| feed.resend_after(hlc));
+    /// What others lack, as a commit has found.
+    pub(super) fn lacking(&self, lane: Lane, resend_after: Option<Hlc>, pass_on: Vec<PassOn>) {
+        if resend_after.is_none() && pass_on.is_empty() {
+            return;
+        }
+        self.with(|feeds| {
+            if let Some(after) = resend_after {
+                feeds.resend_after(lane, after);
+            }
+            pass_on.into_iter().for_each(|what| feeds.pass_on(lane, what));
+        });
     }
 
     pub(super) fn close(&self) {
@@ -55,10 +56,8 @@ impl Feeds {
         self.changed.notify_all();
     }
 
-    fn with(&self, lane: Lane, change: impl FnOnce(&mut Feed)) {
-        if let Some(feed) = self.lock().feeds.get_mut(&lane) {
-            change(feed);
-        }
+    fn with(&self, change: impl FnOnce(&mut syncline_applier::Feeds)) {
+        change(&mut self.lock().feeds);
         self.changed.notify_all();
     }
 
@@ -70,10 +69,7 @@ impl Feeds {
     fn next(&self, last: Lane) -> Option<(Lane, FeedStep)> {
         let mut state = self.lock();
         loop {
-            let after = (std::ops::Bound::Excluded(last), std::ops::Bound::Unbounded);
-            let in_turn = state.feeds.range(after).chain(state.feeds.range(..=last));
-            let due = in_turn.map(|(lane, feed)| (*lane, feed.next()));
-            if let Some(due) = due.into_iter().find(|(_, step)| *step != FeedStep::Idle) {
+            if let Some(due) = state.feeds.next(last) {
                 return Some(due);
             }
             if state.closed {
@@ -97,20 +93,20 @@ pub(super) fn run(shared: &Arc<Shared>, feeds: &Feeds, mut bus: Box<dyn Publishe
         match produce(shared, feeds, &mut *bus, lane, step) {
             Ok(()) => {
                 if std::mem::take(&mut troubled) {
-                    tracing::info!(region = %shared.region, "the bus takes records again");
+                    tracing::info!(region = %shared.site.region, "the bus takes records again");
                 }
             }
             Err(Failure::Bus(error)) => {
                 if !std::mem::replace(&mut troubled, true) {
-                    tracing::warn!(region = %shared.region, %error, "the bus takes no records");
+                    tracing::warn!(region = %shared.site.region, %error, "the bus takes no records");
                 }
                 if feeds.is_closed() {
                     return;
                 }
                 std::thread::sleep(PAUSE);
             }
-            Err(Failure::Outbox(reason)) => {
-                shared.fail(format!("read the outbox: {reason}"));
+            Err(Failure::Outbox(error)) => {
+                shared.fail(error.to_string());
                 return;
             }
         }
@@ -119,7 +115,7 @@ pub(super) fn run(shared: &Arc<Shared>, feeds: &Feeds, mut bus: Box<dyn Publishe
 
 enum Failure {
     Bus(BusError),
-    Outbox(String),
+    Outbox(FeedError),
 }
 
 fn produce(
@@ -129,29 +125,9 @@ fn produce(
     lane: Lane,
     step: FeedStep,
 ) -> Result<(), Failure> {
-    match step {
-        FeedStep::Idle => Ok(()),
-        FeedStep::Heartbeat(beat) => {
-            let envelope = encode_heartbeat(&beat);
-            bus.produce(&[Outgoing { lane, envelope }]).map_err(Failure::Bus)?;
-            feeds.with(lane, |feed| feed.beat(beat.hlc));
-            Ok(())
-        }
-        FeedStep::Changes { after, upto } => {
-            let partition = partition_of_lane(lane);
-            let page = outbox::page(&shared.store, partition, after, upto, RECORDS_MAX, BYTES_MAX)
-                .map_err(|error| Failure::Outbox(error.to_string()))?;
-            // What every region has confirmed since is gone from the outbox, and need not be sent.
-            let done = page.last().map_or(upto, |(hlc, _)| *hlc);
-            let mut records = Vec::with_capacity(page.len());
-            for (_, bytes) in page {
-                let envelope = Envelope::from_bytes(&bytes)
-                    .map_err(|error| Failure::Outbox(error.to_string()))?;
-                records.push(Outgoing { lane, envelope });
-            }
-            bus.produce(&records).map_err(Failure::Bus)?;
-            feeds.with(lane, |feed| feed.produced(done));
-            Ok(())
-        }
-    }
+    let due = portion(&shared.site.store, lane, step).map_err(Failure::Outbox)?;
+    let Some(due) = due else { return Ok(()) };
+    bus.produce(&due.records).map_err(Failure::Bus)?;
+    feeds.with(|feeds| feeds.produced(&due));
+    Ok(())
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use syncline_bus::{DecodeError, Decoded, Delivery, Envelope, Item, Lane, Reader, decode};
-use syncline_core::{ControlRecord, RegionId, partition_of};
+use syncline_applier::{ControlItem, ControlRead, Intake, Read, ReadItem, ReadRecords, Sorted};
+use syncline_bus::{Delivery, Item, Lane, Reader};
+use syncline_core::RegionId;
 
 use super::Shared;
-use super::controller::{ControlItem, ControlRead, ControlWork};
-use super::shard::{Read, ReadItem, ReadRecords, ShardWork};
+use super::controller::ControlWork;
+use super::shard::ShardWork;
 
 const RECORDS_MAX: usize = 512;
 const BYTES_MAX: usize = 4 << 20;
@@ -23,14 +24,9 @@ const WAIT_FOR_HEALING: Duration = Duration::from_millis(20);
 pub(super) struct Link {
     pub(super) shared: Arc<Shared>,
     pub(super) source: RegionId,
+    pub(super) intake: Intake,
     pub(super) shards: Vec<SyncSender<ShardWork>>,
     pub(super) control: SyncSender<ControlWork>,
-}
-
-/// A record that is what it should be, where it should be.
-enum Sorted {
-    Row(Read),
-    Control(ControlRead),
 }
 
 impl Link {
@@ -40,7 +36,7 @@ impl Link {
         let mut paused: BTreeSet<u32> = BTreeSet::new();
         while !self.shared.is_stopping() && state.stopped().is_none() {
             self.wait_while_cut();
-            for partition in 0..self.shared.partitions.get() {
+            for partition in 0..self.shared.site.partitions.get() {
                 if state.is_full(partition) && paused.insert(partition) {
                     tracing::warn!(source = %self.source, partition, "too much waits: not read");
                     log.pause(Lane::Changes(partition));
@@ -66,7 +62,7 @@ impl Link {
 
     fn wait_while_cut(&self) {
         let shared = &self.shared;
-        while shared.cuts.between(&shared.region, &self.source) && !shared.is_stopping() {
+        while shared.cuts.between(&shared.site.region, &self.source) && !shared.is_stopping() {
             std::thread::sleep(WAIT_FOR_HEALING);
         }
     }
@@ -116,74 +112,19 @@ impl Link {
         !holds
     }
 
-    /// Decodes a record and checks that it is this region's, in this place. An error is a version
-    /// that is not understood.
+    /// Notes when the region was heard. An error is a version that is not understood.
     fn sort(&self, lane: Lane, item: Item) -> Result<Sorted, u64> {
-        let broken = |raw: Vec<u8>, reason: String| match lane {
-            Lane::Changes(_) => Sorted::Row(Read::Broken { raw, reason }),
-            Lane::Control => Sorted::Control(ControlRead::Broken { raw, reason }),
-        };
-        let envelope = match item {
-            Item::Record(envelope) => envelope,
-            Item::Corrupt { raw, reason } => return Ok(broken(raw, reason)),
-            Item::Moved { asked, start, reason } => {
-                tracing::warn!(source = %self.source, ?lane, asked, start, %reason,
-                    "the log does not hold what is to be read next; what is missing is sent again");
-                return Ok(match lane {
-                    Lane::Changes(_) => Sorted::Row(Read::Moved),
-                    Lane::Control => Sorted::Control(ControlRead::Moved),
-                });
-            }
-        };
-        match decode(&envelope) {
-            Ok(decoded) => Ok(self
-                .place(lane, decoded)
-                .unwrap_or_else(|reason| broken(raw_of(envelope), reason.into()))),
-            Err(DecodeError::UnknownVersion(version)) => Err(version),
-            Err(DecodeError::Undecodable(reason)) => Ok(broken(raw_of(envelope), reason)),
+        if let Item::Moved { asked, start, reason } = &item {
+            tracing::warn!(source = %self.source, ?lane, asked, start, %reason,
+                "the log does not hold what is to be read next; what is missing is sent again");
         }
-    }
-
-    fn place(&self, lane: Lane, decoded: Decoded) -> Result<Sorted, &'static str> {
-        let (region, hlc) = match &decoded {
-            Decoded::Change(record) => (&record.change.id.region, record.change.id.hlc),
-            Decoded::Heartbeat(beat) => (&beat.region, beat.hlc),
-            Decoded::Control(ControlRecord { id, .. }) => (&id.region, id.hlc),
-        };
-        if *region != self.source {
-            return Err("the record is not of the region whose log it stands in");
+        let sorted = self.intake.sort(lane, item)?;
+        if let Sorted::Row(Read::Heartbeat(beat)) | Sorted::Control(ControlRead::Heartbeat(beat)) =
+            &sorted
+            && let Some(state) = self.shared.links.get(&self.source)
+        {
+            state.heard(beat.hlc);
         }
-        let sorted = match (lane, decoded) {
-            (Lane::Changes(partition), Decoded::Change(record)) => {
-                if partition_of(&record.row, self.shared.partitions) != partition {
-                    return Err("the row does not belong to the partition that it stands in");
-                }
-                Sorted::Row(Read::Change(Box::new(record)))
-            }
-            (Lane::Changes(_), Decoded::Heartbeat(beat)) => {
-                self.heard(hlc);
-                Sorted::Row(Read::Heartbeat(beat))
-            }
-            (Lane::Control, Decoded::Heartbeat(beat)) => {
-                self.heard(hlc);
-                Sorted::Control(ControlRead::Heartbeat(beat))
-            }
-            (Lane::Control, Decoded::Control(record)) => {
-                Sorted::Control(ControlRead::Record(record))
-            }
-            _ => return Err("the record does not belong to the topic that it stands in"),
-        };
-        self.shared.clock.observe(hlc);
         Ok(sorted)
     }
-
-    fn heard(&self, hlc: syncline_core::Hlc) {
-        if let Some(state) = self.shared.links.get(&self.source) {
-            state.heard(hlc);
-        }
-    }
-}
-
-fn raw_of(envelope: Envelope) -> Vec<u8> {
-    envelope.to_bytes()
 }

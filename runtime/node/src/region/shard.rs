@@ -5,19 +5,17 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
-use syncline_bus::{Lane, encode_change};
-use syncline_core::{
-    Alarm, Batch as CoreBatch, ChangeRecord, Commit, Heartbeat, HostFault, Image, Partition,
-    PartitionSetup, Precondition, Received, RegionId, RowKey, WriteRefused, Written,
+use syncline_applier::{
+    PartitionApplier, PartitionDone, PartitionTurn, ReadRecords, TurnError, WriteRequest,
 };
-use syncline_store::kv::quarantine::{self, Quarantined};
-use syncline_store::{Batch, ConflictLimit, Store as _, StoreError, load_partition, write_commit};
+use syncline_bus::Lane;
+use syncline_core::{Alarm, HostFault, RegionId, Written};
+use syncline_store::kv::quarantine::Quarantined;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::merging::{Merging, Resting};
 use super::publisher::Feeds;
-use super::rows::RowCache;
 use super::status::PartitionView;
 use super::syncer::{Reply, Ticket};
 use super::{HEARTBEAT_EVERY, Shared, now_ms};
@@ -46,9 +44,9 @@ pub struct Acknowledged {
 /// Why a write was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum WriteError {
-    /// The core refused it.
+    /// The partition did not take it.
     #[error(transparent)]
-    Refused(#[from] WriteRefused),
+    NotTaken(#[from] syncline_applier::WriteError),
     /// The partition's queue is full.
     #[error("too many writes wait for this partition")]
     Overloaded,
@@ -58,56 +56,16 @@ pub enum WriteError {
         /// The limit.
         limit: usize,
     },
-    /// The clock gives no more timestamps.
-    #[error("the clock has reached its end")]
-    ClockExhausted,
-    /// The disk is full.
-    #[error("{0}")]
-    NoSpace(String),
-    /// The store failed; whether the write is taken shows when the region is back.
-    #[error("{0}")]
-    Store(String),
     /// The region stops.
     #[error("the region is stopping")]
     Stopping,
 }
 
-pub(super) struct WriteRequest {
-    pub(super) partition: u32,
-    pub(super) row: RowKey,
-    pub(super) precondition: Precondition,
-    pub(super) image: Option<Image>,
-    pub(super) reply: oneshot::Sender<Result<Acknowledged, WriteError>>,
-}
-
-/// What was read at one position of another region's log.
-pub(super) struct ReadItem {
-    pub(super) position: u64,
-    pub(super) next_position: u64,
-    pub(super) what: Read,
-}
-
-pub(super) enum Read {
-    Change(Box<ChangeRecord>),
-    Heartbeat(Heartbeat),
-    /// It cannot be read; kept as it is.
-    Broken {
-        raw: Vec<u8>,
-        reason: String,
-    },
-    /// The log does not hold the position that was asked for; reading goes on from this one.
-    Moved,
-}
-
-/// Records of one partition of one region's log.
-pub(super) struct ReadRecords {
-    pub(super) source: RegionId,
-    pub(super) partition: u32,
-    pub(super) items: Vec<ReadItem>,
-}
+/// Tells a client.
+pub(super) type ClientReply = oneshot::Sender<Result<Acknowledged, WriteError>>;
 
 pub(super) enum ShardWork {
-    Write(WriteRequest),
+    Write(u32, WriteRequest<ClientReply>),
     Records(ReadRecords),
     Inspect(oneshot::Sender<Vec<PartitionView>>),
     /// A function has arrived: what waits for one may go on.
@@ -116,8 +74,7 @@ pub(super) enum ShardWork {
 }
 
 struct Owned {
-    partition: Partition,
-    rows: RowCache,
+    applier: PartitionApplier,
     retry_at: Option<Instant>,
 }
 
@@ -131,35 +88,19 @@ pub(super) struct Shard {
     beat_at: Instant,
 }
 
-/// The work of one turn for one partition.
-#[derive(Default)]
-struct Turn {
-    writes: Vec<WriteRequest>,
-    records: Vec<ReadRecords>,
-}
-
-pub(super) fn setup(shared: &Shared, partition: u32) -> PartitionSetup {
-    PartitionSetup {
-        partition,
-        region: shared.region.clone(),
-        regions: shared.regions.clone(),
-        outstanding_max: shared.limits.unconfirmed_changes,
-        waiting_per_link_max: shared.limits.waiting_changes,
-    }
-}
+type Turn = PartitionTurn<ClientReply>;
 
 impl Shard {
     pub(super) fn new(
         shared: Arc<Shared>,
-        partitions: Vec<Partition>,
+        appliers: Vec<PartitionApplier>,
         tickets: SyncSender<Ticket>,
         feeds: Arc<Feeds>,
     ) -> Self {
-        let owned = |partition: Partition| {
-            let number = partition.number();
-            (number, Owned { partition, rows: RowCache::new(), retry_at: None })
+        let owned = |applier: PartitionApplier| {
+            (applier.partition().number(), Owned { applier, retry_at: None })
         };
-        let owned = partitions.into_iter().map(owned).collect();
+        let owned = appliers.into_iter().map(owned).collect();
         let resting = Resting::default();
         Self { shared, owned, tickets, feeds, resting, beat_at: Instant::now() }
     }
@@ -181,7 +122,8 @@ impl Shard {
             }
             self.work(turns, stop);
             for reply in asked {
-                let views = self.owned.values().map(|owned| PartitionView::of(&owned.partition));
+                let views =
+                    self.owned.values().map(|owned| PartitionView::of(owned.applier.partition()));
                 let _ = reply.send(views.collect());
             }
             if stop {
@@ -198,7 +140,7 @@ impl Shard {
         asked: &mut Vec<oneshot::Sender<Vec<PartitionView>>>,
     ) -> bool {
         match work {
-            ShardWork::Write(write) => turns.entry(write.partition).or_default().writes.push(write),
+            ShardWork::Write(number, write) => turns.entry(number).or_default().writes.push(write),
             ShardWork::Records(read) => turns.entry(read.partition).or_default().records.push(read),
             ShardWork::Inspect(reply) => asked.push(reply),
             ShardWork::FunctionArrived => {
@@ -212,7 +154,7 @@ impl Shard {
 
     /// How long nothing needs to be done if no work comes.
     fn idle(&self) -> Duration {
-        let stalled = self.owned.values().filter(|owned| owned.partition.has_stalled());
+        let stalled = self.owned.values().filter(|owned| owned.applier.partition().has_stalled());
         let retry = stalled.filter_map(|owned| owned.retry_at).min();
         let next = retry.map_or(self.beat_at, |retry| retry.min(self.beat_at));
         next.saturating_duration_since(Instant::now())
@@ -228,25 +170,25 @@ impl Shard {
         for number in numbers {
             let turn = turns.remove(&number);
             let Some(owned) = self.owned.get_mut(&number) else { continue };
-            let retries =
-                owned.partition.has_stalled() && owned.retry_at.is_none_or(|at| at <= now);
+            let retries = owned.applier.partition().has_stalled()
+                && owned.retry_at.is_none_or(|at| at <= now);
             if turn.is_some() || beats || retries {
-                self.turn(number, turn.unwrap_or_default(), beats, retries);
+                let turn = Turn { beats, retries, ..turn.unwrap_or_default() };
+                self.turn(number, turn);
             }
         }
     }
 
     /// One batch of one partition, to its end.
-    fn turn(&mut self, number: u32, turn: Turn, beats: bool, retries: bool) {
+    fn turn(&mut self, number: u32, turn: Turn) {
         let Some(owned) = self.owned.get_mut(&number) else { return };
         let shared = Arc::clone(&self.shared);
         let merging = Merging::new(&shared.host, &self.resting);
         let started = Instant::now();
-        let mut taken = Vec::new();
-        let done = carry_out(&shared, owned, &merging, turn, beats, retries, &mut taken);
+        let done = owned.applier.turn(&shared.site, &merging, turn, now_ms());
         let now = Instant::now();
         let account = merging.into_account();
-        owned.retry_at = Some(if owned.partition.has_put_off() {
+        owned.retry_at = Some(if owned.applier.partition().has_put_off() {
             now + RETRY_PUT_OFF
         } else {
             now + RETRY_STALLED.max((now - started) * RETRY_FACTOR)
@@ -255,189 +197,65 @@ impl Shard {
         if self.resting.is_any() {
             owned.retry_at = owned.retry_at.max(Some(now + RETRY_RESTING));
         }
-        match done {
-            Ok(commit) => self.hand_over(number, commit, taken),
-            Err(error) => self.recover(number, &error, taken),
+        let refused = match done {
+            Ok(done) => self.hand_over(number, done),
+            Err(TurnError { refused, error, fatal }) => {
+                if fatal {
+                    shared.fail(format!("partition {number}: {error}"));
+                } else {
+                    tracing::warn!(partition = number, %error, "nothing is taken until there is space");
+                }
+                refused
+            }
+        };
+        for (reply, error) in refused {
+            let _ = reply.send(Err(error.into()));
         }
     }
 
-    fn hand_over(&mut self, number: u32, commit: Commit, taken: Vec<Taken>) {
-        let lane = Lane::Changes(number);
-        if let Some(after) = commit.resend_after {
-            self.feeds.resend_after(lane, after);
-        }
-        report(&self.shared, &commit.alarms);
-        if let Some(owned) = self.owned.get_mut(&number) {
-            owned.rows.trim(commit.rows.iter().map(|(key, _)| key));
-            for (peer, _, _) in owned.partition.links() {
+    fn hand_over(
+        &mut self,
+        number: u32,
+        done: PartitionDone<ClientReply>,
+    ) -> Vec<(ClientReply, syncline_applier::WriteError)> {
+        self.feeds.lacking(Lane::Changes(number), done.resend_after, done.pass_on);
+        report(&self.shared, &done.alarms, &done.quarantined, &done.forked);
+        if let Some(owned) = self.owned.get(&number) {
+            let partition = owned.applier.partition();
+            for (peer, _, _) in partition.links() {
                 if let Some(link) = self.shared.links.get(peer) {
-                    link.set_full(number, !owned.partition.takes_from(peer));
+                    link.set_full(number, !partition.takes_from(peer));
                 }
             }
         }
-        if !commit.needs_sync() {
-            return;
-        }
-        let replies = taken.into_iter().map(|taken| taken.into_reply(number)).collect();
-        let last_change = commit.outbox.last().map(|record| record.change.id.hlc);
-        let ticket = Ticket { lane, last_change, heartbeat: commit.heartbeat, replies };
-        if let Err(unsent) = self.tickets.send(ticket) {
-            for reply in unsent.0.replies {
-                reply(Err("the region is stopping".into()));
+        if let Some(ticket) = done.ticket {
+            let ticket = ticket.map(|(reply, written)| into_reply(reply, number, written));
+            if let Err(unsent) = self.tickets.send(ticket) {
+                for reply in unsent.0.replies {
+                    reply(Err("the region is stopping".into()));
+                }
             }
         }
-    }
-
-    /// The batch is not on disk, and what is in memory has run ahead: back to the last commit. What
-    /// was read of other regions shows as a gap, and is sent again.
-    fn recover(&mut self, number: u32, error: &StoreError, taken: Vec<Taken>) {
-        let answer = match error {
-            StoreError::NoSpace { .. } => WriteError::NoSpace(error.to_string()),
-            _ => WriteError::Store(error.to_string()),
-        };
-        for taken in taken {
-            let _ = taken.reply.send(Err(answer.clone()));
-        }
-        if matches!(error, StoreError::NoSpace { .. }) {
-            tracing::warn!(partition = number, %error, "nothing is taken until there is space");
-        } else {
-            self.shared.fail(format!("partition {number}: {error}"));
-            return;
-        }
-        match load_partition(&self.shared.store, number) {
-            Ok(snapshot) => {
-                let partition = Partition::restore(setup(&self.shared, number), snapshot);
-                let owned = Owned { partition, rows: RowCache::new(), retry_at: None };
-                self.owned.insert(number, owned);
-            }
-            Err(error) => self.shared.fail(format!("restore partition {number}: {error}")),
-        }
+        done.refused
     }
 }
 
-/// A write that is in the batch, to be answered once it is durable.
-struct Taken {
-    reply: oneshot::Sender<Result<Acknowledged, WriteError>>,
-    written: Written,
+fn into_reply(reply: ClientReply, partition: u32, written: Written) -> Reply {
+    Box::new(move |synced| {
+        let acknowledged = Acknowledged { partition, written };
+        let failed = |reason| syncline_applier::WriteError::Store(reason).into();
+        let _ = reply.send(synced.map(|()| acknowledged).map_err(failed));
+    })
 }
 
-impl Taken {
-    fn into_reply(self, partition: u32) -> Reply {
-        Box::new(move |synced| {
-            let acknowledged = Acknowledged { partition, written: self.written };
-            let _ = self.reply.send(synced.map(|()| acknowledged).map_err(WriteError::Store));
-        })
-    }
-}
-
-fn carry_out(
+/// Tells people, in the log, and stops the links that must not be read on.
+pub(super) fn report(
     shared: &Shared,
-    owned: &mut Owned,
-    merging: &Merging<'_>,
-    turn: Turn,
-    beats: bool,
-    retries: bool,
-    taken: &mut Vec<Taken>,
-) -> Result<Commit, StoreError> {
-    let number = owned.partition.number();
-    let now = now_ms();
-    let mut rows = owned.rows.over(&shared.store, number);
-    let mut batch = owned.partition.batch(&mut rows, merging, now);
-    let mut quarantined = Vec::new();
-    if retries {
-        batch.retry_stalled();
-    }
-    for read in turn.records {
-        receive(shared, &mut batch, &mut quarantined, read, now);
-    }
-    let lost = |error: syncline_core::LoadError| StoreError::Corrupt {
-        place: format!("row {}", error.row),
-        reason: error.reason,
-    };
-    for write in turn.writes {
-        write_one(shared, &mut batch, write, now, taken).map_err(lost)?;
-    }
-    // A clock at its end says no more; the region still applies what others send.
-    let beat = if beats { shared.clock.tick(now).ok() } else { None };
-    let commit = batch.finish(beat).map_err(lost)?;
-    let limit = ConflictLimit(shared.limits.conflicts);
-    let mut disk = Batch::new();
-    for record in &quarantined {
-        quarantine::add(&mut disk, &shared.store, record)?;
-    }
-    let encode = |record: &ChangeRecord| encode_change(record).to_bytes();
-    write_commit(&mut disk, &shared.store, &commit, limit, encode)?;
-    shared.store.commit(disk)?;
-    for (table, _) in &commit.digests {
-        shared.note_table(table);
-    }
-    Ok(commit)
-}
-
-fn write_one(
-    shared: &Shared,
-    batch: &mut CoreBatch<'_>,
-    write: WriteRequest,
-    now: u64,
-    taken: &mut Vec<Taken>,
-) -> Result<(), syncline_core::LoadError> {
-    let WriteRequest { row, precondition, image, reply, .. } = write;
-    let Ok(hlc) = shared.clock.tick(now) else {
-        let _ = reply.send(Err(WriteError::ClockExhausted));
-        return Ok(());
-    };
-    let stamp = shared.stamp(&row.table);
-    match batch.write(hlc, &row, &precondition, image, stamp)? {
-        Ok(written) => taken.push(Taken { reply, written }),
-        Err(refused) => drop(reply.send(Err(refused.into()))),
-    }
-    Ok(())
-}
-
-/// Shows a batch what was read of another region's log, up to where the link must stop.
-fn receive(
-    shared: &Shared,
-    batch: &mut CoreBatch<'_>,
-    quarantined: &mut Vec<Quarantined>,
-    read: ReadRecords,
-    now: u64,
+    alarms: &[Alarm],
+    quarantined: &[Quarantined],
+    forked: &[RegionId],
 ) {
-    let ReadRecords { source, partition: number, items } = read;
-    for item in items {
-        let received = match item.what {
-            Read::Change(record) => batch.receive(*record),
-            Read::Heartbeat(beat) => batch.hear(&beat),
-            Read::Broken { raw, reason } => {
-                tracing::warn!(%source, partition = number, position = item.position, %reason,
-                    "a record is quarantined");
-                let raw_bytes = raw.len() as u64;
-                let (partition, position) = (number, item.position);
-                let source = source.clone();
-                batch.quarantined(&source);
-                quarantined.push(Quarantined {
-                    source,
-                    partition,
-                    position,
-                    reason,
-                    at_ms: now,
-                    raw_bytes,
-                    raw,
-                });
-                Received::Known
-            }
-            Read::Moved => Received::Known,
-        };
-        if received == Received::Fork {
-            let reason = "the region contradicts what it said before".into();
-            shared.links.stop(&source, reason);
-            return;
-        }
-        batch.read_to(&source, item.next_position);
-    }
-}
-
-/// Tells people, in the log.
-pub(super) fn report(shared: &Shared, alarms: &[Alarm]) {
+    let region = &shared.site.region;
     for alarm in alarms {
         match alarm {
             Alarm::Fork { region, hlc } => {
@@ -445,12 +263,22 @@ pub(super) fn report(shared: &Shared, alarms: &[Alarm]) {
             }
             Alarm::MergeWaits { fault: HostFault::Deferred, .. } => {}
             Alarm::MergeWaits { row, fault } => {
-                tracing::warn!(region = %shared.region, %row, %fault, "changes of a row wait");
+                tracing::warn!(%region, %row, %fault, "changes of a row wait");
             }
             Alarm::Divergence { row, change } => {
-                tracing::error!(region = %shared.region, %row, %change,
+                tracing::error!(%region, %row, %change,
                     "a change's author held the same changes, but another image");
             }
+            Alarm::BuildsOnTheLost { row, change } => {
+                tracing::error!(%region, %row, %change,
+                    "a change is given up: it builds on one that was lost with its region");
+            }
         }
+    }
+    for Quarantined { source, partition, position, reason, .. } in quarantined {
+        tracing::warn!(%source, partition, position, %reason, "a record is quarantined");
+    }
+    for source in forked {
+        shared.links.stop(source, "the region contradicts what it said before".into());
     }
 }

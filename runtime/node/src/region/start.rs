@@ -1,26 +1,23 @@
 //! Starting a region: from what is on disk to running threads.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 
-use syncline_bus::{Bus, BusError, Lane};
-use syncline_core::{
-    Clock, ControlPartition, ControlSnapshot, Feed, Hlc, Partition, PartitionCount, RegionId,
-};
+use syncline_applier::{Intake, PartitionApplier, Restored, Site, restore};
+use syncline_bus::{Bus, BusError};
+use syncline_core::{FunctionVersion, PartitionCount, RegionId};
 use syncline_host::{Host, HostConfig};
-use syncline_store::kv::component;
 use syncline_store::kv::node::{self, FORMAT, NodeFacts};
-use syncline_store::{Batch, SledStore, Store as _, StoreError, load_control, load_partition};
+use syncline_store::{Batch, SledStore, Store as _, StoreError};
 use thiserror::Error;
 
 use super::controller::{ControlWork, Controller};
 use super::links::LinkStates;
 use super::publisher::{self, Feeds};
 use super::reader::Link;
-use super::shard::{Shard, ShardWork, setup};
+use super::shard::{Shard, ShardWork};
 use super::syncer;
 use super::{Region, RegionOptions, Shared};
 
@@ -74,12 +71,6 @@ pub enum StartError {
     },
 }
 
-/// What a region was when it was last committed.
-struct OnDisk {
-    partitions: Vec<Partition>,
-    control: ControlPartition,
-}
-
 impl Region {
     /// Starts a region. It takes writes at once, whether its peers can be heard or not.
     pub fn start(options: RegionOptions, bus: &dyn Bus) -> Result<Self, StartError> {
@@ -87,13 +78,13 @@ impl Region {
         let on_bus = |source| StartError::Bus { region: region.clone(), source };
         let shared = open(options)?;
         let publisher = bus.publisher(&region).map_err(on_bus)?;
-        let on_disk = restore(&shared)?;
+        let on_disk = load(&shared)?;
         let mut readers = Vec::new();
-        for source in shared.regions.iter().filter(|source| **source != shared.region) {
-            let from = positions(&on_disk, source);
+        for source in shared.site.regions.iter().filter(|source| **source != region) {
+            let from = on_disk.positions(source);
             readers.push((source.clone(), bus.reader(source, &from).map_err(on_bus)?));
         }
-        let feeds = Feeds::new(feeds_of(&on_disk));
+        let feeds = Feeds::new(on_disk.feeds());
         Ok(run(shared, on_disk, &feeds, publisher, readers))
     }
 }
@@ -107,18 +98,17 @@ fn open(options: RegionOptions) -> Result<Arc<Shared>, StartError> {
     let in_host = |reason: String| StartError::Host { region: region.clone(), reason };
     let host = Host::new(host).map_err(|error| in_host(error.to_string()))?;
     let links = LinkStates::new(regions.iter().filter(|peer| **peer != region), partitions);
+    let applier_limits = syncline_applier::Limits {
+        unconfirmed_changes: limits.unconfirmed_changes,
+        waiting_changes: limits.waiting_changes,
+        conflicts: limits.conflicts,
+    };
     Ok(Arc::new(Shared {
-        region,
-        regions,
-        partitions,
+        site: Site::new(region, regions, partitions, applier_limits, store),
         limits,
-        store,
         host,
-        clock: Clock::starting_after(Hlc::ZERO),
         links,
         cuts,
-        stamps: RwLock::default(),
-        tables: RwLock::default(),
         stopping: AtomicBool::new(false),
         fatal: Mutex::default(),
     }))
@@ -153,64 +143,34 @@ fn check_identity(
     }
 }
 
-fn restore(shared: &Shared) -> Result<OnDisk, StartError> {
-    let region = || shared.region.clone();
-    let in_store = |source| StartError::Store { region: region(), source };
-    let mut partitions = Vec::new();
-    let mut tables = BTreeSet::new();
-    for number in 0..shared.partitions.get() {
-        let snapshot = load_partition(&shared.store, number).map_err(in_store)?;
-        tables.extend(snapshot.digests.iter().map(|(table, _)| table.clone()));
-        let partition = Partition::restore(setup(shared, number), snapshot);
-        shared.clock.observe(partition.highest_hlc());
-        partitions.push(partition);
-    }
-    *shared.tables.write().unwrap_or_else(std::sync::PoisonError::into_inner) = tables;
-    let mut snapshot: ControlSnapshot = load_control(&shared.store).map_err(in_store)?;
+fn load(shared: &Shared) -> Result<Restored, StartError> {
+    let region = &shared.site.region;
     // What cannot be loaded is not here: its changes wait, and the log says why.
-    let mut loaded = Vec::new();
-    for version in std::mem::take(&mut snapshot.here) {
-        let bytes = component::bytes(&shared.store, &version).map_err(in_store)?;
-        match bytes.map(|bytes| shared.host.load(version, &bytes)) {
-            Some(Ok(_)) => loaded.push(version),
-            Some(Err(error)) => {
-                tracing::error!(region = %shared.region, %version, %error, "load a function");
+    let load = |version: &FunctionVersion, bytes: Option<Vec<u8>>| {
+        let Some(bytes) = bytes else {
+            tracing::error!(%region, %version, "a function has no bytes");
+            return false;
+        };
+        match shared.host.load(*version, &bytes) {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::error!(%region, %version, %error, "load a function");
+                false
             }
-            None => tracing::error!(region = %shared.region, %version, "a function has no bytes"),
         }
-    }
-    snapshot.here = loaded;
-    let control = ControlPartition::restore(region(), shared.regions.clone(), snapshot);
-    shared.clock.observe(control.highest_hlc());
-    Ok(OnDisk { partitions, control })
-}
-
-fn positions(on_disk: &OnDisk, source: &RegionId) -> Vec<(Lane, u64)> {
-    let rows = on_disk.partitions.iter().filter_map(|partition| {
-        partition.position(source).map(|at| (Lane::Changes(partition.number()), at))
-    });
-    rows.chain(on_disk.control.position(source).map(|at| (Lane::Control, at))).collect()
-}
-
-/// Everything that is not confirmed goes out again, before anything new.
-fn feeds_of(on_disk: &OnDisk) -> BTreeMap<Lane, Feed> {
-    let rows = on_disk.partitions.iter().map(|partition| {
-        let last = partition.last_change();
-        (Lane::Changes(partition.number()), Feed::starting_after(partition.confirmed(), last))
-    });
-    let control = &on_disk.control;
-    let control = Feed::starting_after(control.confirmed(), control.own_change());
-    rows.chain([(Lane::Control, control)]).collect()
+    };
+    let restored = restore(&shared.site, load);
+    restored.map_err(|source| StartError::Store { region: region.clone(), source })
 }
 
 fn run(
     shared: Arc<Shared>,
-    on_disk: OnDisk,
+    on_disk: Restored,
     feeds: &Arc<Feeds>,
     publisher: Box<dyn syncline_bus::Publisher>,
     readers: Vec<(RegionId, Box<dyn syncline_bus::Reader>)>,
 ) -> Region {
-    let count = SHARDS_MAX.min(shared.partitions.get()) as usize;
+    let count = SHARDS_MAX.min(shared.site.partitions.get()) as usize;
     let (tickets, ticketed) = syncer::tickets();
     let queues: Vec<(SyncSender<ShardWork>, Receiver<ShardWork>)> =
         (0..count).map(|_| sync_channel(shared.limits.queue)).collect();
@@ -218,9 +178,9 @@ fn run(
     let (control, control_work) = sync_channel::<ControlWork>(CONTROL_QUEUE);
     let mut threads = Vec::new();
 
-    let mut by_shard: Vec<Vec<Partition>> = (0..count).map(|_| Vec::new()).collect();
-    for partition in on_disk.partitions {
-        by_shard[partition.number() as usize % count].push(partition);
+    let mut by_shard: Vec<Vec<PartitionApplier>> = (0..count).map(|_| Vec::new()).collect();
+    for applier in on_disk.partitions {
+        by_shard[applier.partition().number() as usize % count].push(applier);
     }
     for (partitions, (_, work)) in by_shard.into_iter().zip(queues) {
         let (shared, feeds) = (Arc::clone(&shared), Arc::clone(feeds));
@@ -229,7 +189,7 @@ fn run(
     }
     let controller = Controller {
         shared: Arc::clone(&shared),
-        control: on_disk.control,
+        applier: on_disk.control,
         tickets,
         feeds: Arc::clone(feeds),
         shards: shards.clone(),
@@ -238,7 +198,9 @@ fn run(
     threads.push(std::thread::spawn(move || controller.run(&control_work)));
     for (source, log) in readers {
         let (shared, shards, control) = (Arc::clone(&shared), shards.clone(), control.clone());
-        let link = Link { shared, source, shards, control };
+        let partitions = shared.site.partitions;
+        let intake = Intake { source: source.clone(), partitions };
+        let link = Link { shared, source, intake, shards, control };
         threads.push(std::thread::spawn(move || link.run(log)));
     }
     let (syncing, fed) = (Arc::clone(&shared), Arc::clone(feeds));

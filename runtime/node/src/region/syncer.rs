@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use syncline_bus::Lane;
-use syncline_core::{Heartbeat, Hlc};
-use syncline_store::Store as _;
+use syncline_applier::{Synced, sync};
 
 use super::Shared;
 use super::publisher::Feeds;
@@ -13,15 +11,8 @@ use super::publisher::Feeds;
 /// Tickets that wait for a sync. A thread that commits faster than the disk syncs waits here.
 const TICKETS_MAX: usize = 1024;
 
-/// What waits for a commit to be durable.
-pub(super) struct Ticket {
-    pub(super) lane: Lane,
-    /// The last change of the commit.
-    pub(super) last_change: Option<Hlc>,
-    pub(super) heartbeat: Option<Heartbeat>,
-    /// Clients to be answered: durable, or why not.
-    pub(super) replies: Vec<Reply>,
-}
+/// What waits for a commit to be durable, with clients to be answered: durable, or why not.
+pub(super) type Ticket = syncline_applier::Ticket<Reply>;
 
 pub(super) type Reply = Box<dyn FnOnce(Result<(), String>) + Send>;
 
@@ -34,22 +25,20 @@ pub(super) fn tickets() -> (SyncSender<Ticket>, Receiver<Ticket>) {
 pub(super) fn run(shared: &Arc<Shared>, tickets: &Receiver<Ticket>, feeds: &Feeds) {
     let mut failed = None;
     while let Ok(first) = tickets.recv() {
-        let mut batch = vec![first];
-        batch.extend(tickets.try_iter());
-        if failed.is_none()
-            && let Err(error) = shared.store.sync()
-        {
-            let reason = error.to_string();
-            shared.fail(format!("sync the store: {reason}"));
-            failed = Some(reason);
-        }
-        for ticket in batch {
-            if failed.is_none() {
-                feeds.synced(ticket.lane, ticket.last_change, ticket.heartbeat);
+        let batch: Vec<Ticket> = std::iter::once(first).chain(tickets.try_iter()).collect();
+        let replies: Vec<Reply> = if failed.is_some() {
+            batch.into_iter().flat_map(|ticket| ticket.replies).collect()
+        } else {
+            let (Synced { durable, replies }, done) = sync(&shared.site.store, batch);
+            if let Err(error) = done {
+                shared.fail(error.to_string());
+                failed = Some(error.to_string());
             }
-            for reply in ticket.replies {
-                reply(failed.clone().map_or(Ok(()), Err));
-            }
+            feeds.synced(durable);
+            replies
+        };
+        for reply in replies {
+            reply(failed.clone().map_or(Ok(()), Err));
         }
     }
     feeds.close();

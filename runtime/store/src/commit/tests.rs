@@ -92,7 +92,7 @@ impl Region {
         self.batch(
             |core| {
                 for record in records {
-                    core.receive(record.clone());
+                    core.receive(&record.change.id.region, record.clone());
                 }
                 for beat in beats {
                     core.hear(beat);

@@ -4,9 +4,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use syncline_core::{
-    Change, ChangeId, ChangeRecord, ConflictId, ConflictOutcome, ConflictRecord, ConflictSide,
-    FunctionVersion, Held, Hlc, Image, Link, LinkCounters, Operation, PartitionMeta, RegionId,
-    RowKey, RowState, Stamp, VersionVector,
+    Change, ChangeId, ChangeRecord, ConflictId, ConflictOutcome, ConflictRecord, ConflictSide, Cut,
+    FunctionVersion, Held, Hlc, Image, Link, LinkCounters, LinkState, Operation, PartitionMeta,
+    RegionId, RowKey, RowState, Stamp, VersionVector,
 };
 
 pub(crate) fn hlc() -> impl Strategy<Value = Hlc> {
@@ -72,12 +72,22 @@ pub(crate) fn record() -> impl Strategy<Value = ChangeRecord> {
     )
 }
 
+pub(crate) fn cut() -> impl Strategy<Value = Cut> {
+    (hlc(), hlc()).prop_map(|(taken, heartbeat)| Cut { taken, heartbeat })
+}
+
 fn link() -> impl Strategy<Value = Link> {
-    (hlc(), hlc(), any::<[u64; 7]>()).prop_map(|(taken, heartbeat, counts)| {
+    let state = prop_oneof![
+        Just(LinkState::Live),
+        Just(LinkState::Fenced),
+        cut().prop_map(LinkState::Cut),
+        cut().prop_map(LinkState::Gone),
+    ];
+    (hlc(), hlc(), any::<[u64; 7]>(), state).prop_map(|(taken, heartbeat, counts, state)| {
         let [consumed, applied, duplicate, gap, quarantined, dropped, heartbeats] = counts;
         let counters =
             LinkCounters { consumed, applied, duplicate, gap, quarantined, dropped, heartbeats };
-        Link { taken, heartbeat, counters }
+        Link { taken, heartbeat, counters, state }
     })
 }
 

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use syncline_core::{
-    Change, ChangeId, ChangeRecord, FunctionVersion, Held, Hlc, Image, Link, LinkCounters,
-    Operation, PartitionMeta, RowKey, RowState, Stamp, VersionVector,
+    Change, ChangeId, ChangeRecord, Cut, FunctionVersion, Held, Hlc, Image, Link, LinkCounters,
+    LinkState, Operation, PartitionMeta, RowKey, RowState, Stamp, VersionVector,
 };
 
 use crate::Batch;
@@ -92,13 +92,21 @@ pub(crate) fn meta() -> PartitionMeta {
         heartbeats: 1,
     };
     let (taken, heartbeat) = (id(300, "a").hlc, id(310, "a").hlc);
+    let link = |state| Link { taken, heartbeat, counters, state };
+    let cut = Cut { taken, heartbeat };
+    let links = [
+        ("b", link(LinkState::Live)),
+        ("c", link(LinkState::Fenced)),
+        ("d", link(LinkState::Cut(cut))),
+        ("e", link(LinkState::Gone(cut))),
+    ];
     PartitionMeta {
         own_change: id(100, "a").hlc,
         own_heartbeat: id(110, "a").hlc,
         confirmed: id(90, "a").hlc,
         watermarks: vector(&[("a", 1), ("b", 2)]),
         stable: vector(&[("a", 1)]),
-        links: vec![("b".parse().unwrap(), Link { taken, heartbeat, counters })],
+        links: links.map(|(region, link)| (region.parse().unwrap(), link)).to_vec(),
         positions: vec![("b".parse().unwrap(), 4096)],
     }
 }

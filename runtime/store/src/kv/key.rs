@@ -6,10 +6,23 @@ use syncline_core::{ChangeId, FunctionVersion, Hlc, RegionId, RowKey, RowPk, Tab
 
 use crate::StoreError;
 
-/// The families. A number is never used again for something else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Family {
+/// Makes the list of all families from the same lines as the families, so that it lacks none.
+macro_rules! families {
+    ($($name:ident = $number:literal,)*) => {
+        /// The families. A number is never used again for something else.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub(crate) enum Family {
+            $($name = $number,)*
+        }
+
+        impl Family {
+            pub(crate) const ALL: &[Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+families! {
     Node = 1,
     Meta = 2,
     Digest = 3,
@@ -26,6 +39,9 @@ pub(crate) enum Family {
     ComponentFacts = 14,
     ComponentPart = 15,
     Quarantine = 16,
+    Received = 17,
+    Membership = 18,
+    Founders = 19,
 }
 
 /// Builds a key, or the prefix of keys.
@@ -82,7 +98,12 @@ pub(crate) struct KeyReader<'a> {
 impl<'a> KeyReader<'a> {
     /// Behind the family.
     pub(crate) fn new(key: &'a [u8]) -> Self {
-        Self { key, rest: key.get(1..).unwrap_or_default() }
+        Self::behind(key, 1)
+    }
+
+    /// Behind a prefix of so many bytes.
+    pub(crate) fn behind(key: &'a [u8], prefix_len: usize) -> Self {
+        Self { key, rest: key.get(prefix_len..).unwrap_or_default() }
     }
 
     pub(crate) fn u32(&mut self) -> Result<u32, StoreError> {

@@ -1,7 +1,7 @@
 //! Partitions: (partition) -> what is kept of it besides rows; the control partition too.
 
 use serde::{Deserialize, Serialize};
-use syncline_core::{Link, LinkCounters, PartitionMeta};
+use syncline_core::{Cut, Link, LinkCounters, LinkState, PartitionMeta};
 
 use super::codec::{self, decode};
 use super::dto::{Made, VectorV1, hlc_of, region_of};
@@ -34,6 +34,16 @@ struct LinkV1<'a> {
     quarantined: u64,
     dropped: u64,
     heartbeats: u64,
+    state: LinkStateV1,
+}
+
+/// Postcard writes a variant by its place: a new one comes last, and none is ever taken out.
+#[derive(Serialize, Deserialize)]
+enum LinkStateV1 {
+    Live,
+    Fenced,
+    Cut { taken: u64, heartbeat: u64 },
+    Gone { taken: u64, heartbeat: u64 },
 }
 
 fn key(partition: u32) -> Vec<u8> {
@@ -80,7 +90,7 @@ fn decode_meta(key: &[u8], value: &[u8]) -> Result<PartitionMeta, StoreError> {
 }
 
 fn link_form<'a>(region: &'a str, link: &Link) -> LinkV1<'a> {
-    let Link { taken, heartbeat, counters } = link;
+    let Link { taken, heartbeat, counters, state } = link;
     LinkV1 {
         region,
         taken: taken.bits(),
@@ -92,7 +102,36 @@ fn link_form<'a>(region: &'a str, link: &Link) -> LinkV1<'a> {
         quarantined: counters.quarantined,
         dropped: counters.dropped,
         heartbeats: counters.heartbeats,
+        state: state_form(*state),
     }
+}
+
+fn state_form(state: LinkState) -> LinkStateV1 {
+    let parts = |cut: Cut| (cut.taken.bits(), cut.heartbeat.bits());
+    match state {
+        LinkState::Live => LinkStateV1::Live,
+        LinkState::Fenced => LinkStateV1::Fenced,
+        LinkState::Cut(cut) => {
+            let (taken, heartbeat) = parts(cut);
+            LinkStateV1::Cut { taken, heartbeat }
+        }
+        LinkState::Gone(cut) => {
+            let (taken, heartbeat) = parts(cut);
+            LinkStateV1::Gone { taken, heartbeat }
+        }
+    }
+}
+
+fn state_of(form: &LinkStateV1) -> Made<LinkState> {
+    let cut = |taken, heartbeat| {
+        Ok::<_, String>(Cut { taken: hlc_of(taken)?, heartbeat: hlc_of(heartbeat)? })
+    };
+    Ok(match *form {
+        LinkStateV1::Live => LinkState::Live,
+        LinkStateV1::Fenced => LinkState::Fenced,
+        LinkStateV1::Cut { taken, heartbeat } => LinkState::Cut(cut(taken, heartbeat)?),
+        LinkStateV1::Gone { taken, heartbeat } => LinkState::Gone(cut(taken, heartbeat)?),
+    })
 }
 
 fn link_of(form: &LinkV1<'_>) -> Made<Link> {
@@ -108,6 +147,7 @@ fn link_of(form: &LinkV1<'_>) -> Made<Link> {
             dropped: form.dropped,
             heartbeats: form.heartbeats,
         },
+        state: state_of(&form.state)?,
     })
 }
 

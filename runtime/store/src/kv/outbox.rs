@@ -4,24 +4,18 @@
 
 use syncline_core::Hlc;
 
-use super::codec::versioned;
+use super::by_hlc;
 use super::key::{Family, Key, KeyReader};
-use crate::{Batch, Scan, Store, StoreError};
-
-const VERSION: u8 = 1;
+use crate::{Batch, Store, StoreError};
 
 /// The key of a record.
 pub fn key(partition: u32, hlc: Hlc) -> Vec<u8> {
-    Key::of(Family::Outbox).u32(partition).hlc(hlc).done()
+    prefix(partition).hlc(hlc).done()
 }
 
 /// Keeps a record.
 pub fn put(batch: &mut Batch, partition: u32, hlc: Hlc, record: &[u8]) {
-    batch.put_with(key(partition, hlc), |mut buffer| {
-        buffer.push(VERSION);
-        buffer.extend_from_slice(record);
-        buffer
-    });
+    by_hlc::put(batch, prefix(partition), hlc, record);
 }
 
 /// The records above `after`, up to and with `upto`, in order: at most `limit`, and about `bytes`,
@@ -34,54 +28,42 @@ pub fn page(
     limit: usize,
     bytes: usize,
 ) -> Result<Vec<(Hlc, Vec<u8>)>, StoreError> {
-    let pairs = store.scan(&between(partition, after, upto).limit(limit).bytes(bytes))?;
-    let read = |(key, mut value): (Vec<u8>, Vec<u8>)| {
-        versioned(&key, VERSION, &value)?;
-        value.remove(0);
-        Ok((hlc_of(&key)?, value))
-    };
-    pairs.into_iter().map(read).collect()
+    by_hlc::page(store, prefix(partition), after, upto, limit, bytes)
 }
 
 /// The HLCs of all records of a partition, in order.
 pub fn hlcs(store: &(impl Store + ?Sized), partition: u32) -> Result<Vec<Hlc>, StoreError> {
-    let keys = store.keys(&Scan::prefix(&Key::of(Family::Outbox).u32(partition).done()))?;
-    keys.iter().map(|key| hlc_of(key)).collect()
+    by_hlc::hlcs(store, prefix(partition))
 }
 
 /// Drops the records that the store holds up to and with `upto`. One that the same batch adds stays
-/// until the next time: a region alone confirms at once what is yet to be produced.
+/// until the next time.
 pub fn delete_upto(
     batch: &mut Batch,
     store: &(impl Store + ?Sized),
     partition: u32,
     upto: Hlc,
 ) -> Result<(), StoreError> {
-    for key in store.keys(&between(partition, Hlc::ZERO, upto))? {
-        batch.delete(key);
-    }
-    Ok(())
+    by_hlc::delete_upto(batch, store, prefix(partition), upto)
 }
 
-fn between(partition: u32, after: Hlc, upto: Hlc) -> Scan {
-    let beyond = Key::of(Family::Outbox).u32(partition).u64(upto.bits() + 1).done();
-    let from = Key::of(Family::Outbox).u32(partition).u64(after.bits() + 1).done();
-    Scan::range(from, beyond)
-}
-
-fn hlc_of(key: &[u8]) -> Result<Hlc, StoreError> {
+/// The partition, the HLC and the record of a pair.
+pub(crate) fn parse<'a>(key: &[u8], value: &'a [u8]) -> Result<(u32, Hlc, &'a [u8]), StoreError> {
     let mut reader = KeyReader::new(key);
-    reader.u32()?;
-    let hlc = reader.hlc()?;
+    let (partition, hlc) = (reader.u32()?, reader.hlc()?);
     reader.end()?;
-    Ok(hlc)
+    Ok((partition, hlc, by_hlc::record_in(key, value)?))
+}
+
+fn prefix(partition: u32) -> Key {
+    Key::of(Family::Outbox).u32(partition)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MemoryStore;
     use crate::kv::golden;
+    use crate::{MemoryStore, Scan};
     use proptest::prelude::*;
 
     fn hlc(n: u64) -> Hlc {
@@ -96,8 +78,21 @@ mod tests {
             put(&mut batch, u32::MAX, hlc(at), &record);
             store.commit(batch).unwrap();
             let page = page(&store, u32::MAX, Hlc::ZERO, Hlc::MAX, 9, 9).unwrap();
-            prop_assert_eq!(page, vec![(hlc(at), record)]);
+            prop_assert_eq!(&page, &vec![(hlc(at), record)]);
             prop_assert_eq!(hlcs(&store, u32::MAX).unwrap(), vec![hlc(at)]);
+            let (key, value) = &store.scan(&Scan::prefix(b"")).unwrap()[0];
+            let parsed = parse(key, value).unwrap();
+            prop_assert_eq!(parsed, (u32::MAX, hlc(at), &page[0].1[..]));
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(
+            behind in prop::collection::vec(any::<u8>(), 0..16),
+            value in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let key = Key::of(Family::Outbox).fixed(&behind).done();
+            let _ = parse(&key, &[&[1], &value[..]].concat());
+            let _ = parse(&value, &value);
         }
     }
 

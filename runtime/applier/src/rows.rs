@@ -2,7 +2,7 @@
 
 use lru::LruCache;
 use syncline_core::{LoadError, Row, RowKey, Rows};
-use syncline_store::{SledStore, load_row};
+use syncline_store::{Store, load_row};
 
 /// Rows kept in memory for each partition.
 const ROWS_MAX: usize = 8192;
@@ -13,7 +13,7 @@ const BYTES_MAX: usize = 256 << 20;
 const HELD_BYTES: usize = 256;
 
 /// The rows of one partition that were used last.
-pub(super) struct RowCache {
+pub(crate) struct RowCache {
     rows: LruCache<RowKey, Cached>,
     bytes: usize,
 }
@@ -30,18 +30,18 @@ fn size(row: &Row) -> usize {
 }
 
 impl RowCache {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { rows: LruCache::unbounded(), bytes: 0 }
     }
 
     /// The rows of a partition, for one batch.
-    pub(super) fn over<'a>(&'a mut self, store: &'a SledStore, partition: u32) -> CachedRows<'a> {
+    pub(crate) fn over<'a, S>(&'a mut self, store: &'a S, partition: u32) -> CachedRows<'a, S> {
         CachedRows { cache: self, store, partition }
     }
 
     /// Keeps within the limits. Only between batches: what a batch changed is on disk only after its
     /// commit.
-    pub(super) fn trim<'a>(&mut self, changed: impl Iterator<Item = &'a RowKey>) {
+    pub(crate) fn trim<'a>(&mut self, changed: impl Iterator<Item = &'a RowKey>) {
         for key in changed {
             if let Some(cached) = self.rows.peek_mut(key) {
                 let bytes = size(&cached.row);
@@ -58,13 +58,13 @@ impl RowCache {
     }
 }
 
-pub(super) struct CachedRows<'a> {
+pub(crate) struct CachedRows<'a, S> {
     cache: &'a mut RowCache,
-    store: &'a SledStore,
+    store: &'a S,
     partition: u32,
 }
 
-impl Rows for CachedRows<'_> {
+impl<S: Store> Rows for CachedRows<'_, S> {
     fn row(&mut self, key: &RowKey) -> Result<&mut Row, LoadError> {
         if !self.cache.rows.contains(key) {
             let loaded = load_row(self.store, self.partition, key)

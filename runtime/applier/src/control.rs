@@ -1,0 +1,303 @@
+//! The control partition's turn.
+
+use syncline_bus::{Lane, encode_control};
+use syncline_core::{
+    Alarm, CONTROL_PARTITION, ChangeId, ComponentChunk, ControlBody, ControlCommit,
+    ControlPartition, ControlRecord, CreateRefused, FunctionVersion, Hlc, MembershipChange,
+    MembershipId, PassOn, ProposeRefused, Received, RegionId, RolloutId, TableName,
+};
+use syncline_store::kv::component::{self, ComponentFacts};
+use syncline_store::kv::quarantine::{self, Quarantined};
+use syncline_store::kv::received;
+use syncline_store::{Batch, Store, StoreError, load_control, write_control_commit};
+use thiserror::Error;
+
+use crate::intake::{FOREIGN, quarantined};
+use crate::{ControlItem, ControlRead, Site, Ticket};
+
+/// A component that can be called here.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// Its version.
+    pub version: FunctionVersion,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// What is known of it.
+    pub facts: ComponentFacts,
+}
+
+/// Why a control record is not said.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ControlRefused {
+    /// One rollout a table at a time.
+    #[error(transparent)]
+    Open(#[from] CreateRefused),
+    /// One change of the regions at a time, and only some make sense.
+    #[error(transparent)]
+    Membership(#[from] ProposeRefused),
+    /// The clock gives no more timestamps.
+    #[error("the clock has reached its end")]
+    ClockExhausted,
+}
+
+/// What a turn came to.
+#[derive(Debug, Default)]
+pub struct ControlDone {
+    /// For the syncer.
+    pub last_change: Option<Hlc>,
+    /// For the syncer.
+    pub heartbeat: Option<syncline_core::Heartbeat>,
+    /// Components of which every part is here now: to be put together, loaded and reported with
+    /// [`ControlApplier::loaded`].
+    pub assembled: Vec<FunctionVersion>,
+    /// For the feed: records above this are to be produced again.
+    pub resend_after: Option<Hlc>,
+    /// For the feed: what others lack of regions that are gone.
+    pub pass_on: Vec<PassOn>,
+    /// What people should know.
+    pub alarms: Vec<Alarm>,
+    /// Records that were put into quarantine.
+    pub quarantined: Vec<Quarantined>,
+    /// Regions whose log must not be read on.
+    pub forked: Vec<RegionId>,
+    /// What this region said of rollouts and of the regions, of its own accord.
+    pub said: Vec<ControlBody>,
+}
+
+/// What is gathered until the turn ends.
+#[derive(Default)]
+struct Gathered {
+    components: Vec<Loaded>,
+    kept: Vec<(RegionId, Hlc, Vec<u8>)>,
+    quarantined: Vec<Quarantined>,
+    forked: Vec<RegionId>,
+}
+
+/// The control partition. What is shown to it is committed by [`ControlApplier::end`].
+pub struct ControlApplier {
+    control: ControlPartition,
+    gathered: Gathered,
+}
+
+impl ControlDone {
+    /// What the syncer is to make durable; none if nobody waits for that.
+    pub fn ticket<R>(&mut self, replies: Vec<R>) -> Option<Ticket<R>> {
+        let (last_change, heartbeat) = (self.last_change.take(), self.heartbeat.take());
+        let waits = last_change.is_some() || heartbeat.is_some() || !replies.is_empty();
+        waits.then_some(Ticket { lane: Lane::Control, last_change, heartbeat, replies })
+    }
+}
+
+impl ControlApplier {
+    /// The control partition as it was last committed. `load` is shown the components that are
+    /// here, and answers whether they can be called; of those that can't, changes wait.
+    pub fn restore<S: Store>(
+        site: &Site<S>,
+        mut load: impl FnMut(&FunctionVersion, Option<Vec<u8>>) -> bool,
+    ) -> Result<Self, StoreError> {
+        let mut snapshot = load_control(&site.store)?;
+        let mut loaded = Vec::new();
+        for version in std::mem::take(&mut snapshot.here) {
+            if load(&version, component::bytes(&site.store, &version)?) {
+                loaded.push(version);
+            }
+        }
+        snapshot.here = loaded;
+        let regions = site.regions.clone();
+        let control = ControlPartition::restore(site.region.clone(), regions, snapshot);
+        site.clock.observe(control.highest_hlc());
+        let applier = Self { control, gathered: Gathered::default() };
+        applier.tell(site);
+        Ok(applier)
+    }
+
+    /// The control partition, for reading.
+    pub fn control(&self) -> &ControlPartition {
+        &self.control
+    }
+
+    /// Has a table resolve its conflicts with a component that can be called here. Answers the
+    /// rollout, and whether the table has that version, or is about to get it, already.
+    pub fn deploy<S>(
+        &mut self,
+        site: &Site<S>,
+        table: TableName,
+        component: Loaded,
+        now_ms: u64,
+    ) -> Result<(RolloutId, bool), ControlRefused> {
+        let version = component.version;
+        if let Some(current) = self.control.rollouts().current(&table)
+            && current.version == version
+        {
+            return Ok((current.id.clone(), true));
+        }
+        let create = self.control.rollouts().create(table, version)?;
+        if !self.control.is_here(&version) {
+            for chunk in ComponentChunk::split(&component.bytes) {
+                self.say(site, ControlBody::Component(chunk), now_ms)?;
+            }
+            self.control.component_is_here(version);
+            self.gathered.components.push(component);
+        }
+        let id = self.say(site, ControlBody::Rollout(create), now_ms)?;
+        Ok((RolloutId(id), false))
+    }
+
+    /// Proposes that a region joins, or that regions are evicted.
+    pub fn propose<S>(
+        &mut self,
+        site: &Site<S>,
+        change: MembershipChange,
+        now_ms: u64,
+    ) -> Result<MembershipId, ControlRefused> {
+        let proposal = self.control.membership().propose(change)?;
+        self.say(site, ControlBody::Membership(proposal), now_ms).map(MembershipId)
+    }
+
+    /// A component that came in parts can be called here.
+    pub fn loaded(&mut self, component: Loaded) {
+        self.control.component_is_here(component.version);
+        self.gathered.components.push(component);
+    }
+
+    /// Shows what was read of a region's control log, up to where it must not be read on.
+    pub fn receive<S>(
+        &mut self,
+        site: &Site<S>,
+        source: &RegionId,
+        items: Vec<ControlItem>,
+        now_ms: u64,
+    ) {
+        for item in items {
+            let position = item.position;
+            let received = match item.what {
+                ControlRead::Record(record, envelope) => {
+                    let id = record.id.clone();
+                    match self.control.receive(source, *record) {
+                        Received::Taken => {
+                            site.clock.observe(id.hlc);
+                            let kept = (id.region, id.hlc, envelope.to_bytes());
+                            self.gathered.kept.push(kept);
+                            Received::Taken
+                        }
+                        Received::Foreign => {
+                            let raw = envelope.to_bytes();
+                            self.quarantine(source, position, raw, FOREIGN.into(), now_ms)
+                        }
+                        other => other,
+                    }
+                }
+                ControlRead::Heartbeat(beat) => {
+                    let received = self.control.hear(&beat);
+                    if matches!(received, Received::Heartbeat | Received::Gap) {
+                        site.clock.observe(beat.hlc);
+                    }
+                    received
+                }
+                ControlRead::Broken { raw, reason } => {
+                    self.quarantine(source, position, raw, reason, now_ms)
+                }
+                ControlRead::Moved => Received::Known,
+            };
+            match received {
+                Received::Fork => {
+                    self.gathered.forked.push(source.clone());
+                    return;
+                }
+                Received::Stopped => return,
+                _ => self.control.read_to(source, item.next_position),
+            }
+        }
+    }
+
+    fn quarantine(
+        &mut self,
+        source: &RegionId,
+        position: u64,
+        raw: Vec<u8>,
+        reason: String,
+        at_ms: u64,
+    ) -> Received {
+        self.control.quarantined(source);
+        let place = (source, CONTROL_PARTITION, position);
+        self.gathered.quarantined.push(quarantined(place, raw, reason, at_ms));
+        Received::Known
+    }
+
+    fn say<S>(
+        &mut self,
+        site: &Site<S>,
+        body: ControlBody,
+        now_ms: u64,
+    ) -> Result<ChangeId, ControlRefused> {
+        let hlc = site.clock.tick(now_ms).map_err(|_| ControlRefused::ClockExhausted)?;
+        Ok(self.control.say(hlc, body))
+    }
+
+    /// Commits the turn, with what the rollouts and the other regions ask this one to say. After an
+    /// error that is not [`StoreError::NoSpace`] the region must stop; after that one the partition
+    /// is back at its last commit, and [`ControlApplier::restore`] is to be called.
+    pub fn end<S: Store>(
+        &mut self,
+        site: &Site<S>,
+        beats: bool,
+        now_ms: u64,
+    ) -> Result<ControlDone, StoreError> {
+        let mut said = Vec::new();
+        let rollouts = self.control.due().into_iter().map(ControlBody::Rollout);
+        let membership = self.control.due_membership(&site.standings(), site.partitions);
+        for body in rollouts.chain(membership.map(ControlBody::Membership)) {
+            if self.say(site, body.clone(), now_ms).is_err() {
+                break;
+            }
+            said.push(body);
+        }
+        let beat = if beats { site.clock.tick(now_ms).ok() } else { None };
+        let commit = self.control.finish(beat);
+        let gathered = std::mem::take(&mut self.gathered);
+        write(site, &commit, &gathered)?;
+        self.tell(site);
+        let Gathered { quarantined, forked, .. } = gathered;
+        Ok(ControlDone {
+            last_change: commit.outbox.last().map(|record| record.id.hlc),
+            heartbeat: commit.heartbeat,
+            assembled: commit.assembled,
+            resend_after: commit.resend_after,
+            pass_on: commit.pass_on,
+            alarms: commit.alarms,
+            quarantined,
+            forked,
+            said,
+        })
+    }
+
+    /// Tells the row partitions what the control records come to.
+    fn tell<S>(&self, site: &Site<S>) {
+        site.set_stamps(self.control.rollouts().stamps());
+        site.set_counting(self.control.counting(site.partitions));
+        site.watch(self.control.membership().duty().is_some());
+    }
+}
+
+fn write<S: Store>(
+    site: &Site<S>,
+    commit: &ControlCommit,
+    gathered: &Gathered,
+) -> Result<(), StoreError> {
+    let mut disk = Batch::new();
+    let encode = |record: &ControlRecord| encode_control(record).to_bytes();
+    for (region, hlc, record) in &gathered.kept {
+        received::put(&mut disk, CONTROL_PARTITION, region, *hlc, record);
+    }
+    for (region, upto) in &commit.needless {
+        received::delete_upto(&mut disk, &site.store, CONTROL_PARTITION, region, *upto)?;
+    }
+    write_control_commit(&mut disk, &site.store, commit, encode)?;
+    for Loaded { version, bytes, facts } in &gathered.components {
+        component::put_whole(&mut disk, &site.store, version, bytes, facts)?;
+    }
+    for record in &gathered.quarantined {
+        quarantine::add(&mut disk, &site.store, record)?;
+    }
+    site.store.commit(disk)
+}

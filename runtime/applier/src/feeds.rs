@@ -1,0 +1,131 @@
+//! Which records go to the bus next, lane by lane.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use syncline_bus::{BadFrame, Envelope, Lane, Outgoing, encode_heartbeat};
+use syncline_core::{Feed, FeedStep, Heartbeat, Hlc, PassOn};
+use syncline_store::kv::{outbox, received};
+use syncline_store::{Store, StoreError};
+use thiserror::Error;
+
+use crate::partition_of_lane;
+
+/// Records and bytes that go to the bus at once.
+const RECORDS_MAX: usize = 512;
+const BYTES_MAX: usize = 4 << 20;
+
+/// How far each lane is. It holds no records, so it is bounded however long the bus is away.
+#[derive(Clone, Debug, Default)]
+pub struct Feeds(BTreeMap<Lane, Feed>);
+
+/// Why what is to be produced could not be read.
+#[derive(Debug, Error)]
+pub enum FeedError {
+    /// The store.
+    #[error("read the outbox")]
+    Store(#[from] StoreError),
+    /// What stands in the store is no record.
+    #[error("read the outbox: a record is broken")]
+    Record(#[from] BadFrame),
+}
+
+/// Records to be produced together, and what that will mean.
+#[derive(Clone, Debug)]
+pub struct Portion {
+    /// The records, in order.
+    pub records: Vec<Outgoing>,
+    lane: Lane,
+    meaning: Meaning,
+}
+
+#[derive(Clone, Debug)]
+enum Meaning {
+    Changes(Hlc),
+    Heartbeat(Hlc),
+    PassedOn(PassOn),
+}
+
+impl Feeds {
+    /// Of a region's lanes.
+    pub fn new(feeds: impl IntoIterator<Item = (Lane, Feed)>) -> Self {
+        Self(feeds.into_iter().collect())
+    }
+
+    /// A commit is durable: its last change and its heartbeat may be produced.
+    pub fn synced(&mut self, lane: Lane, change: Option<Hlc>, heartbeat: Option<Heartbeat>) {
+        if let Some(feed) = self.0.get_mut(&lane) {
+            feed.synced(change, heartbeat);
+        }
+    }
+
+    /// Some region has not taken what came after this.
+    pub fn resend_after(&mut self, lane: Lane, hlc: Hlc) {
+        if let Some(feed) = self.0.get_mut(&lane) {
+            feed.resend_after(hlc);
+        }
+    }
+
+    /// Some region lacks changes of one that is gone.
+    pub fn pass_on(&mut self, lane: Lane, what: PassOn) {
+        if let Some(feed) = self.0.get_mut(&lane) {
+            feed.pass_on(what);
+        }
+    }
+
+    /// What to produce next: of the first lane behind `last`, in turn, that has anything.
+    pub fn next(&self, last: Lane) -> Option<(Lane, FeedStep)> {
+        let after = (Bound::Excluded(last), Bound::Unbounded);
+        let in_turn = self.0.range(after).chain(self.0.range(..=last));
+        let due = in_turn.map(|(lane, feed)| (*lane, feed.next()));
+        due.into_iter().find(|(_, step)| *step != FeedStep::Idle)
+    }
+
+    /// What to produce next in one lane.
+    pub fn next_in(&self, lane: Lane) -> FeedStep {
+        self.0.get(&lane).map_or(FeedStep::Idle, Feed::next)
+    }
+
+    /// The whole portion is in the log.
+    pub fn produced(&mut self, portion: &Portion) {
+        let Some(feed) = self.0.get_mut(&portion.lane) else { return };
+        match &portion.meaning {
+            Meaning::Changes(upto) => feed.produced(*upto),
+            Meaning::Heartbeat(hlc) => feed.beat(*hlc),
+            Meaning::PassedOn(what) => feed.passed_on(what),
+        }
+    }
+}
+
+/// Reads what a step asks for. None if there is nothing to be done.
+pub fn portion(
+    store: &(impl Store + ?Sized),
+    lane: Lane,
+    step: FeedStep,
+) -> Result<Option<Portion>, FeedError> {
+    let partition = partition_of_lane(lane);
+    let (page, meaning) = match step {
+        FeedStep::Idle => return Ok(None),
+        FeedStep::Heartbeat(beat) => {
+            let records = vec![Outgoing { lane, envelope: encode_heartbeat(&beat) }];
+            return Ok(Some(Portion { records, lane, meaning: Meaning::Heartbeat(beat.hlc) }));
+        }
+        FeedStep::Changes { after, upto } => {
+            let page = outbox::page(store, partition, after, upto, RECORDS_MAX, BYTES_MAX)?;
+            // What every region has confirmed since is gone from the outbox, and need not be sent.
+            let done = page.last().map_or(upto, |(hlc, _)| *hlc);
+            (page, Meaning::Changes(done))
+        }
+        FeedStep::PassOn(PassOn { region, after, upto }) => {
+            let page =
+                received::page(store, partition, &region, after, upto, RECORDS_MAX, BYTES_MAX)?;
+            let after = page.last().map_or(upto, |(hlc, _)| *hlc);
+            (page, Meaning::PassedOn(PassOn { region, after, upto }))
+        }
+    };
+    let mut records = Vec::with_capacity(page.len());
+    for (_, bytes) in page {
+        records.push(Outgoing { lane, envelope: Envelope::from_bytes(&bytes)? });
+    }
+    Ok(Some(Portion { records, lane, meaning }))
+}

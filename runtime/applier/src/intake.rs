@@ -1,0 +1,158 @@
+//! What stands in a region's log, decoded and put in its place.
+
+use syncline_bus::{DecodeError, Decoded, Envelope, Item, Lane, decode};
+use syncline_core::{
+    ChangeRecord, ControlRecord, Heartbeat, PartitionCount, RegionId, partition_of,
+};
+use syncline_store::kv::quarantine::Quarantined;
+
+/// What was read of a log at one position of a row partition's lane.
+#[derive(Clone, Debug)]
+pub enum Read {
+    /// A change, and its record as it came.
+    Change(Box<ChangeRecord>, Envelope),
+    /// A heartbeat.
+    Heartbeat(Heartbeat),
+    /// It cannot be read; kept as it is.
+    Broken {
+        /// As it came.
+        raw: Vec<u8>,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The log does not hold the position that was asked for; reading goes on from this one.
+    Moved,
+}
+
+/// What was read of a log at one position of the control lane.
+#[derive(Clone, Debug)]
+pub enum ControlRead {
+    /// A control record, and its record as it came.
+    Record(Box<ControlRecord>, Envelope),
+    /// As [`Read::Heartbeat`].
+    Heartbeat(Heartbeat),
+    /// As [`Read::Broken`].
+    #[allow(missing_docs, reason = "as in Read")]
+    Broken { raw: Vec<u8>, reason: String },
+    /// As [`Read::Moved`].
+    Moved,
+}
+
+/// A record in its place.
+#[derive(Clone, Debug)]
+pub struct ReadItem {
+    /// Where it stands.
+    pub position: u64,
+    /// Where to go on reading.
+    pub next_position: u64,
+    /// What it is.
+    pub what: Read,
+}
+
+/// A control record in its place.
+#[derive(Clone, Debug)]
+pub struct ControlItem {
+    /// Where it stands.
+    pub position: u64,
+    /// Where to go on reading.
+    pub next_position: u64,
+    /// What it is.
+    pub what: ControlRead,
+}
+
+/// Records of one partition of one region's log.
+#[derive(Clone, Debug)]
+pub struct ReadRecords {
+    /// In whose log they stand.
+    pub source: RegionId,
+    /// In which partition.
+    pub partition: u32,
+    /// In order.
+    pub items: Vec<ReadItem>,
+}
+
+/// A record that is what it should be, where it should be.
+#[derive(Clone, Debug)]
+pub enum Sorted {
+    /// For a row partition.
+    Row(Read),
+    /// For the control partition.
+    Control(ControlRead),
+}
+
+/// Takes in one region's log.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    /// In whose log the records stand.
+    pub source: RegionId,
+    /// Into how many partitions rows are spread.
+    pub partitions: PartitionCount,
+}
+
+impl Intake {
+    /// Decodes a record and checks that it may stand in this log, in this lane. An error is a
+    /// version of the format that this software does not understand: the link must hold.
+    pub fn sort(&self, lane: Lane, item: Item) -> Result<Sorted, u64> {
+        let envelope = match item {
+            Item::Record(envelope) => envelope,
+            Item::Corrupt { raw, reason } => return Ok(broken(lane, raw, reason)),
+            Item::Moved { .. } => {
+                return Ok(match lane {
+                    Lane::Changes(_) => Sorted::Row(Read::Moved),
+                    Lane::Control => Sorted::Control(ControlRead::Moved),
+                });
+            }
+        };
+        match decode(&envelope) {
+            Ok(decoded) => Ok(self.place(lane, decoded, envelope)),
+            Err(DecodeError::UnknownVersion(version)) => Err(version),
+            Err(DecodeError::Undecodable(reason)) => Ok(broken(lane, envelope.to_bytes(), reason)),
+        }
+    }
+
+    /// A change or a control record of another region may stand here if that region is gone: the
+    /// partition decides.
+    fn place(&self, lane: Lane, decoded: Decoded, envelope: Envelope) -> Sorted {
+        let refuse = |reason: &str| broken(lane, envelope.to_bytes(), reason.into());
+        match (lane, decoded) {
+            (Lane::Changes(partition), Decoded::Change(record)) => {
+                if partition_of(&record.row, self.partitions) != partition {
+                    return refuse("the row does not belong to the partition that it stands in");
+                }
+                Sorted::Row(Read::Change(Box::new(record), envelope))
+            }
+            (_, Decoded::Heartbeat(beat)) if beat.region != self.source => {
+                refuse("the heartbeat is not of the region whose log it stands in")
+            }
+            (Lane::Changes(_), Decoded::Heartbeat(beat)) => Sorted::Row(Read::Heartbeat(beat)),
+            (Lane::Control, Decoded::Heartbeat(beat)) => {
+                Sorted::Control(ControlRead::Heartbeat(beat))
+            }
+            (Lane::Control, Decoded::Control(record)) => {
+                Sorted::Control(ControlRead::Record(Box::new(record), envelope))
+            }
+            _ => refuse("the record does not belong to the topic that it stands in"),
+        }
+    }
+}
+
+/// A record that is kept aside, as it came.
+pub(crate) fn quarantined(
+    (source, partition, position): (&RegionId, u32, u64),
+    raw: Vec<u8>,
+    reason: String,
+    at_ms: u64,
+) -> Quarantined {
+    let (source, raw_bytes) = (source.clone(), raw.len() as u64);
+    Quarantined { source, partition, position, reason, at_ms, raw_bytes, raw }
+}
+
+/// Why a record of another region than the log's is kept aside.
+pub(crate) const FOREIGN: &str = "the record is of a region that has no place in this log";
+
+fn broken(lane: Lane, raw: Vec<u8>, reason: String) -> Sorted {
+    match lane {
+        Lane::Changes(_) => Sorted::Row(Read::Broken { raw, reason }),
+        Lane::Control => Sorted::Control(ControlRead::Broken { raw, reason }),
+    }
+}

@@ -1,0 +1,36 @@
+//! A region's work between the bus, the core and the store, step by step.
+//!
+//! Each step is a function that runs to its end: a turn of a partition, a turn of the control
+//! partition, a sync, a piece of a log produced, records taken in. Nothing here has a thread, a
+//! clock, a socket or a queue: the node has them, and calls; the simulator calls the same steps in
+//! any order that threads could.
+//!
+//! What the caller owes:
+//!
+//! 1. A partition's turns come one after the other, as do the control partition's.
+//! 2. [`Ticket`]s of all turns go through [`sync`], in the order in which they were handed out, and
+//!    only what comes out of it is answered or handed to the [`Feeds`].
+//! 3. What [`PartitionDone`] and [`ControlDone`] say apart from the ticket may be acted on at once.
+//! 4. After an error of a turn that is [fatal](TurnError::Fatal), nothing but a new start is allowed.
+//! 5. At the start: [`restore`], then everything else.
+
+mod bulk;
+mod control;
+mod feeds;
+mod intake;
+mod partition;
+mod restore;
+mod rows;
+mod site;
+mod sync;
+
+pub use bulk::{JoinError, join_from};
+pub use control::{ControlApplier, ControlDone, ControlRefused, Loaded};
+pub use feeds::{FeedError, Feeds, Portion, portion};
+pub use intake::{ControlItem, ControlRead, Intake, Read, ReadItem, ReadRecords, Sorted};
+pub use partition::{
+    PartitionApplier, PartitionDone, PartitionTurn, TurnError, WriteError, WriteRequest,
+};
+pub use restore::{Restored, restore};
+pub use site::{Limits, Site, partition_of_lane};
+pub use sync::{Synced, Ticket, sync};

@@ -1,0 +1,355 @@
+//! One partition's turn: what was read and what clients write becomes one commit.
+
+use syncline_bus::{Lane, encode_change};
+use syncline_core::planted::{self, Bug};
+use syncline_core::{
+    Alarm, Batch as CoreBatch, ChangeRecord, ConflictRecord, ConflictWrite, Hlc, Image, LoadError,
+    MergeFunctions, Partition, PassOn, Precondition, Received, RegionId, RowKey, WriteRefused,
+    Written,
+};
+use syncline_store::kv::quarantine::{self, Quarantined};
+use syncline_store::kv::received;
+use syncline_store::{Batch, ConflictLimit, Store, StoreError, load_partition, write_commit};
+use thiserror::Error;
+
+use crate::intake::{FOREIGN, quarantined};
+use crate::rows::RowCache;
+use crate::{Read, ReadRecords, Site, Ticket};
+
+/// A write that a client asks for.
+#[derive(Debug)]
+pub struct WriteRequest<R> {
+    /// The row.
+    pub row: RowKey,
+    /// What must be true of it.
+    pub precondition: Precondition,
+    /// What it is to become; none deletes it.
+    pub image: Option<Image>,
+    /// Whoever is to be told.
+    pub reply: R,
+}
+
+/// Why a write was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum WriteError {
+    /// The core refused it.
+    #[error(transparent)]
+    Refused(#[from] WriteRefused),
+    /// The clock gives no more timestamps.
+    #[error("the clock has reached its end")]
+    ClockExhausted,
+    /// The disk is full.
+    #[error("{0}")]
+    NoSpace(String),
+    /// The store failed; whether the write is taken shows when the region is back.
+    #[error("{0}")]
+    Store(String),
+}
+
+/// The work of one turn.
+#[derive(Debug)]
+pub struct PartitionTurn<R> {
+    /// What was read.
+    pub records: Vec<ReadRecords>,
+    /// What clients write.
+    pub writes: Vec<WriteRequest<R>>,
+    /// Ask again about rows that no function could be asked about.
+    pub retries: bool,
+    /// End with a heartbeat.
+    pub beats: bool,
+}
+
+impl<R> Default for PartitionTurn<R> {
+    fn default() -> Self {
+        Self { records: Vec::new(), writes: Vec::new(), retries: false, beats: false }
+    }
+}
+
+/// What a turn came to.
+#[derive(Debug)]
+pub struct PartitionDone<R> {
+    /// To be synced. Its replies are the writes that were taken.
+    pub ticket: Option<Ticket<(R, Written)>>,
+    /// Writes that were not taken.
+    pub refused: Vec<(R, WriteError)>,
+    /// For the feed: changes above this are to be produced again.
+    pub resend_after: Option<Hlc>,
+    /// For the feed: what others lack of regions that are gone.
+    pub pass_on: Vec<PassOn>,
+    /// What people should know.
+    pub alarms: Vec<Alarm>,
+    /// Records that were put into quarantine.
+    pub quarantined: Vec<Quarantined>,
+    /// Regions whose log must not be read on.
+    pub forked: Vec<RegionId>,
+    /// This region's new changes.
+    pub made: Vec<ChangeRecord>,
+    /// Rows whose state changed.
+    pub changed: Vec<RowKey>,
+    /// Conflicts that were resolved.
+    pub resolved: Vec<ConflictRecord>,
+}
+
+impl<R> Default for PartitionDone<R> {
+    fn default() -> Self {
+        Self {
+            ticket: None,
+            refused: Vec::new(),
+            resend_after: None,
+            pass_on: Vec::new(),
+            alarms: Vec::new(),
+            quarantined: Vec::new(),
+            forked: Vec::new(),
+            made: Vec::new(),
+            changed: Vec::new(),
+            resolved: Vec::new(),
+        }
+    }
+}
+
+/// A turn was not committed.
+#[derive(Debug)]
+pub struct TurnError<R> {
+    /// The writes of the turn, and why they are not taken.
+    pub refused: Vec<(R, WriteError)>,
+    /// Why.
+    pub error: StoreError,
+    /// What is in memory may no longer be what the disk holds: the region must stop. Otherwise the
+    /// partition is back at its last commit, and what was read shows as a gap and is sent again.
+    pub fatal: bool,
+}
+
+/// One partition, its rows in memory, and what it was last told of the other regions.
+pub struct PartitionApplier {
+    partition: Partition,
+    rows: RowCache,
+    counting_version: u64,
+}
+
+/// A write that is in the batch.
+struct Taken<R> {
+    reply: R,
+    written: Written,
+}
+
+/// What a turn has gathered so far.
+struct Gathered<R> {
+    taken: Vec<Taken<R>>,
+    done: PartitionDone<R>,
+    /// Changes that were taken of other regions, as they came.
+    kept: Vec<(RegionId, Hlc, Vec<u8>)>,
+}
+
+impl PartitionApplier {
+    /// A partition as it was last committed.
+    pub fn restore<S: Store>(site: &Site<S>, number: u32) -> Result<Self, StoreError> {
+        let snapshot = load_partition(&site.store, number)?;
+        for (table, _) in &snapshot.digests {
+            site.note_table(table);
+        }
+        let partition = Partition::restore(site.setup(number), snapshot);
+        if !planted::is(Bug::ClockFromZero) {
+            site.clock.observe(partition.highest_hlc());
+        }
+        Ok(Self { partition, rows: RowCache::new(), counting_version: 0 })
+    }
+
+    /// The partition, for reading.
+    pub fn partition(&self) -> &Partition {
+        &self.partition
+    }
+
+    /// One batch, to its commit. `now_ms` is the wall clock in milliseconds since 1970.
+    pub fn turn<S: Store, R>(
+        &mut self,
+        site: &Site<S>,
+        functions: &dyn MergeFunctions,
+        turn: PartitionTurn<R>,
+        now_ms: u64,
+    ) -> Result<PartitionDone<R>, TurnError<R>> {
+        let mut gathered =
+            Gathered { taken: Vec::new(), done: PartitionDone::default(), kept: Vec::new() };
+        match self.carry_out(site, functions, turn, now_ms, &mut gathered) {
+            Ok(()) => Ok(gathered.done),
+            Err(error) => Err(self.recover(site, error, gathered)),
+        }
+    }
+
+    fn carry_out<S: Store, R>(
+        &mut self,
+        site: &Site<S>,
+        functions: &dyn MergeFunctions,
+        turn: PartitionTurn<R>,
+        now_ms: u64,
+        gathered: &mut Gathered<R>,
+    ) -> Result<(), StoreError> {
+        let number = self.partition.number();
+        let mut rows = self.rows.over(&site.store, number);
+        let mut batch = self.partition.batch(&mut rows, functions, now_ms);
+        let counting = site.counting_after(number, &mut self.counting_version);
+        if let Some(counting) = &counting {
+            batch.align(counting);
+        }
+        if turn.retries {
+            batch.retry_stalled();
+        }
+        for read in turn.records {
+            receive(site, &mut batch, gathered, read, now_ms);
+        }
+        for write in turn.writes {
+            write_one(site, &mut batch, gathered, write, now_ms).map_err(lost)?;
+        }
+        // A clock at its end says no more; the region still applies what others send.
+        let beat = if turn.beats { site.clock.tick(now_ms).ok() } else { None };
+        let commit = batch.finish(beat).map_err(lost)?;
+        let mut disk = Batch::new();
+        for record in &gathered.done.quarantined {
+            quarantine::add(&mut disk, &site.store, record)?;
+        }
+        for (region, hlc, record) in gathered.kept.drain(..) {
+            received::put(&mut disk, number, &region, hlc, &record);
+        }
+        for (region, upto) in &commit.needless {
+            received::delete_upto(&mut disk, &site.store, number, region, *upto)?;
+        }
+        let limit = ConflictLimit(site.limits.conflicts);
+        let encode = |record: &ChangeRecord| encode_change(record).to_bytes();
+        write_commit(&mut disk, &site.store, &commit, limit, encode)?;
+        site.store.commit(disk)?;
+        for (table, _) in &commit.digests {
+            site.note_table(table);
+        }
+        site.note_standing(number, self.counting_version, || self.partition.standing());
+        self.rows.trim(commit.rows.iter().map(|(key, _)| key));
+        let done = &mut gathered.done;
+        let needs_sync = commit.needs_sync();
+        done.resend_after = commit.resend_after;
+        done.pass_on = commit.pass_on;
+        done.alarms = commit.alarms;
+        if needs_sync {
+            let replies = gathered.taken.drain(..).map(|taken| (taken.reply, taken.written));
+            done.ticket = Some(Ticket {
+                lane: Lane::Changes(number),
+                last_change: commit.outbox.last().map(|record| record.change.id.hlc),
+                heartbeat: commit.heartbeat,
+                replies: replies.collect(),
+            });
+        }
+        done.made = commit.outbox;
+        done.changed = commit.rows.into_iter().map(|(key, _)| key).collect();
+        let resolved = commit.conflicts.into_iter().filter_map(|write| match write {
+            ConflictWrite::Resolved(record) => Some(record),
+            ConflictWrite::Waits(_) | ConflictWrite::WaitsNoLonger(_) => None,
+        });
+        done.resolved = resolved.collect();
+        Ok(())
+    }
+
+    /// The batch is not on disk, and what is in memory has run ahead: back to the last commit.
+    fn recover<S: Store, R>(
+        &mut self,
+        site: &Site<S>,
+        error: StoreError,
+        gathered: Gathered<R>,
+    ) -> TurnError<R> {
+        let no_space = matches!(error, StoreError::NoSpace { .. });
+        let answer = |error: &StoreError| match error {
+            StoreError::NoSpace { .. } => WriteError::NoSpace(error.to_string()),
+            _ => WriteError::Store(error.to_string()),
+        };
+        let mut refused = gathered.done.refused;
+        refused.extend(gathered.taken.into_iter().map(|taken| (taken.reply, answer(&error))));
+        if !no_space {
+            return TurnError { refused, error, fatal: true };
+        }
+        match Self::restore(site, self.partition.number()) {
+            Ok(mut restored) => {
+                if planted::is(Bug::CacheAfterFullDisk) {
+                    std::mem::swap(&mut restored.rows, &mut self.rows);
+                }
+                *self = restored;
+                TurnError { refused, error, fatal: false }
+            }
+            Err(error) => TurnError { refused, error, fatal: true },
+        }
+    }
+}
+
+fn lost(error: LoadError) -> StoreError {
+    StoreError::Corrupt { place: format!("row {}", error.row), reason: error.reason }
+}
+
+fn write_one<S, R>(
+    site: &Site<S>,
+    batch: &mut CoreBatch<'_>,
+    gathered: &mut Gathered<R>,
+    write: WriteRequest<R>,
+    now_ms: u64,
+) -> Result<(), LoadError> {
+    let WriteRequest { row, precondition, image, reply } = write;
+    let Ok(hlc) = site.clock.tick(now_ms) else {
+        gathered.done.refused.push((reply, WriteError::ClockExhausted));
+        return Ok(());
+    };
+    let stamp = site.stamp(&row.table);
+    match batch.write(hlc, &row, &precondition, image, stamp)? {
+        Ok(written) => gathered.taken.push(Taken { reply, written }),
+        Err(refused) => gathered.done.refused.push((reply, refused.into())),
+    }
+    Ok(())
+}
+
+/// Shows a batch what was read of another region's log, up to where it must not be read on.
+fn receive<S, R>(
+    site: &Site<S>,
+    batch: &mut CoreBatch<'_>,
+    gathered: &mut Gathered<R>,
+    read: ReadRecords,
+    now_ms: u64,
+) {
+    let ReadRecords { source, partition, items } = read;
+    for item in items {
+        let mut put_aside = |batch: &mut CoreBatch<'_>, raw: Vec<u8>, reason: String| {
+            batch.quarantined(&source);
+            let place = (&source, partition, item.position);
+            gathered.done.quarantined.push(quarantined(place, raw, reason, now_ms));
+            Received::Known
+        };
+        let received = match item.what {
+            Read::Change(record, envelope) => {
+                let id = record.change.id.clone();
+                let mut record = *record;
+                if planted::is(Bug::LocalVersion) {
+                    record.change.stamp = site.stamp(&record.row.table);
+                }
+                match batch.receive(&source, record) {
+                    Received::Taken => {
+                        site.clock.observe(id.hlc);
+                        gathered.kept.push((id.region, id.hlc, envelope.to_bytes()));
+                        Received::Taken
+                    }
+                    Received::Foreign => put_aside(batch, envelope.to_bytes(), FOREIGN.into()),
+                    other => other,
+                }
+            }
+            Read::Heartbeat(beat) => {
+                let received = batch.hear(&beat);
+                // Also one over a gap: what this region says next must count as said after it.
+                if matches!(received, Received::Heartbeat | Received::Gap) {
+                    site.clock.observe(beat.hlc);
+                }
+                received
+            }
+            Read::Broken { raw, reason } => put_aside(batch, raw, reason),
+            Read::Moved => Received::Known,
+        };
+        match received {
+            Received::Fork => {
+                gathered.done.forked.push(source);
+                return;
+            }
+            Received::Stopped => return,
+            _ => batch.read_to(&source, item.next_position),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Whether a region that starts may trust its disk.
+//!
+//! An old disk that was put back would have the region say things a second time, otherwise. Whatever
+//! was produced was synced before, so after a mere loss of power nobody knows more of a region than
+//! its own disk does.
+
+use std::collections::BTreeSet;
+
+use crate::planted::{self, Bug};
+use crate::{Heartbeat, Hlc, RegionId};
+
+/// What the start has come to so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartVerdict {
+    /// Some peers were not heard yet. Up to a limit, wait for them.
+    Waiting {
+        /// Which.
+        peers: BTreeSet<RegionId>,
+    },
+    /// Nobody knows more than the disk does.
+    Fine,
+    /// The disk is old. The region must neither write nor produce; it comes back as another
+    /// incarnation.
+    Old {
+        /// The highest HLC on the disk.
+        known: Hlc,
+        /// An HLC of this region that somebody knows.
+        told: Hlc,
+    },
+}
+
+/// Compares what others know of a region with what its disk does. Before it takes a write or
+/// produces anything, a region shows this the end of each lane of its own log, and a heartbeat of
+/// each peer that was made after the start, in each lane.
+#[derive(Clone, Debug)]
+pub struct StartCheck {
+    me: RegionId,
+    known: Hlc,
+    told: Hlc,
+    awaited: BTreeSet<RegionId>,
+}
+
+impl StartCheck {
+    /// `known` is the highest HLC on the disk of `me`, of any region.
+    pub fn new(me: RegionId, known: Hlc, peers: impl IntoIterator<Item = RegionId>) -> Self {
+        let awaited = peers.into_iter().filter(|peer| *peer != me).collect();
+        Self { me, known, told: Hlc::ZERO, awaited }
+    }
+
+    /// A record of this region stands in its own log.
+    pub fn own_record(&mut self, hlc: Hlc) {
+        self.told = self.told.max(hlc);
+    }
+
+    /// A peer says what it knows. Only a heartbeat from after the start counts as having heard it.
+    pub fn heard(&mut self, beat: &Heartbeat, is_fresh: bool) {
+        self.told = self.told.max(beat.watermarks.get(&self.me)).max(beat.taken.get(&self.me));
+        if is_fresh {
+            self.awaited.remove(&beat.region);
+        }
+    }
+
+    /// What it comes to.
+    pub fn verdict(&self) -> StartVerdict {
+        if self.told > self.known && !planted::is(Bug::TrustTheDisk) {
+            StartVerdict::Old { known: self.known, told: self.told }
+        } else if self.awaited.is_empty() {
+            StartVerdict::Fine
+        } else {
+            StartVerdict::Waiting { peers: self.awaited.clone() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::VersionVector;
+
+    fn hlc(n: u64) -> Hlc {
+        Hlc::from_bits(n).unwrap()
+    }
+
+    fn region(name: &str) -> RegionId {
+        name.parse().unwrap()
+    }
+
+    fn beat(of: &str, knows: u64, has_taken: u64) -> Heartbeat {
+        let of_me = |n| VersionVector::from_iter([(region("me"), hlc(n))]);
+        Heartbeat {
+            region: region(of),
+            hlc: hlc(99),
+            prev: Hlc::ZERO,
+            watermarks: of_me(knows),
+            taken: of_me(has_taken),
+        }
+    }
+
+    fn check() -> StartCheck {
+        StartCheck::new(region("me"), hlc(10), ["me", "a", "b"].map(region))
+    }
+
+    #[test]
+    fn a_disk_that_knows_all_is_fine_once_every_peer_was_heard() {
+        let mut start = check();
+        start.own_record(hlc(10));
+        start.heard(&beat("a", 10, 9), true);
+        start.heard(&beat("b", 3, 3), false);
+        assert_eq!(start.verdict(), StartVerdict::Waiting { peers: [region("b")].into() });
+        start.heard(&beat("b", 3, 3), true);
+        assert_eq!(start.verdict(), StartVerdict::Fine);
+    }
+
+    #[test]
+    fn a_disk_is_old_if_anyone_knows_more() {
+        let old = |told| StartVerdict::Old { known: hlc(10), told: hlc(told) };
+        let mut start = check();
+        start.own_record(hlc(11));
+        assert_eq!(start.verdict(), old(11));
+        for (beat, told) in [(beat("a", 12, 0), 12), (beat("a", 0, 13), 13)] {
+            let mut start = check();
+            start.heard(&beat, false);
+            assert_eq!(start.verdict(), old(told));
+        }
+    }
+}
