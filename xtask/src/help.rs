@@ -7,8 +7,14 @@ Tasks:
   demo [--json] [ARGUMENTS]  three regions take conflicting writes, are cut apart and healed, and
                              end with the same bytes; ends with the demo's exit code
   test [--ci]                format, lints, all tests, documentation; says what it had to skip.
-                             --ci: also every benchmark once, lock files as they are, and that
-                             nothing in the checkout was changed
+                             --ci: also every benchmark once, that planted bugs are found, lock
+                             files as they are, and that nothing in the checkout was changed
+  sim [--bugs] [ARGUMENTS]   plays whole regions in simulation, seed by seed, and explains the seeds
+                             that fail; 2000 of them unless --seeds says how many or which.
+                             --bugs: plants one known bug after the other instead, and counts the
+                             seeds until a check finds it; built in a folder of its own
+  sim replay SEED            tells all that happens in one seed; with --shrunk only what it takes
+  sim cost                   measures what a row costs by how many rows there are
   vectors FILE               checks a file of convergence vectors against the core
   bench [FILTER]             the benchmarks whose name contains FILTER; all without one
 
@@ -17,6 +23,11 @@ Examples:
   cargo xtask demo --json | tail -n 1
   cargo xtask demo -- --help           the demo's own options
   cargo xtask test
+  cargo xtask sim --seeds 100000
+  cargo xtask sim --seeds 0..500 --twice --max-failures 5
+  cargo xtask sim replay 341 --shrunk
+  cargo xtask sim --bugs --bug arrival-order
+  cargo xtask sim -- --help            the simulator's own options
   cargo xtask vectors tests/golden/convergence/vectors.jsonl
   cargo xtask bench fold
 

@@ -9,6 +9,7 @@ mod help;
 mod other;
 mod report;
 mod setup;
+mod sim;
 mod test;
 
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ enum Command {
     Help,
     Demo(demo::Options),
     Test(test::Options),
+    Sim(sim::Options),
     Vectors(OsString),
     Bench(Vec<OsString>),
 }
@@ -49,6 +51,7 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => test::run(options),
+        Command::Sim(options) => sim::run(&options),
         Command::Vectors(file) => other::vectors(&file),
         Command::Bench(arguments) => other::bench(&arguments),
     }
@@ -80,6 +83,7 @@ fn parse(arguments: &[OsString]) -> Result<Command, String> {
             [flag] if flag == "--ci" => Ok(Command::Test(test::Options { ci: true })),
             _ => Err("test takes nothing but --ci".into()),
         },
+        Some("sim") => Ok(Command::Sim(sim::Options::of(rest))),
         Some("vectors") => match rest {
             [file] => Ok(Command::Vectors(file.clone())),
             _ => Err("vectors takes one file".into()),
@@ -108,6 +112,8 @@ mod tests {
         assert_eq!(parsed(&["demo", "--json"]), demo(true, &["--json"]));
         assert_eq!(parsed(&["demo", "--", "--help"]), demo(false, &["--help"]));
         assert_eq!(parsed(&["test", "--ci"]), Ok(Command::Test(test::Options { ci: true })));
+        let played = sim::Options { bugs: false, arguments: vec!["run".into(), "--twice".into()] };
+        assert_eq!(parsed(&["sim", "--twice"]), Ok(Command::Sim(played)));
         assert_eq!(parsed(&["vectors", "a b"]), Ok(Command::Vectors("a b".into())));
         assert_eq!(parsed(&["bench", "fold"]), Ok(Command::Bench(vec!["fold".into()])));
         for help in [&["help"][..], &["-h"], &["--help"], &["demo", "--help"], &["test", "-h"]] {
@@ -125,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_help_names_every_task_with_an_example() {
-        for task in ["demo", "test", "vectors", "bench"] {
+        for task in ["demo", "test", "sim", "vectors", "bench"] {
             assert!(help::TEXT.contains(&format!("\n  cargo xtask {task}")), "{task}");
         }
     }

@@ -17,18 +17,20 @@ pub(crate) enum Kind {
     Lint,
     Build,
     Tests,
+    PlantedBugs,
     Guests,
     Docs,
     Benches,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::SetUp,
         Self::Format,
         Self::Lint,
         Self::Build,
         Self::Tests,
+        Self::PlantedBugs,
         Self::Guests,
         Self::Docs,
         Self::Benches,
@@ -41,6 +43,7 @@ impl Kind {
             Self::Lint => "lints",
             Self::Build => "build",
             Self::Tests => "tests",
+            Self::PlantedBugs => "bugs",
             Self::Guests => "guests",
             Self::Docs => "docs",
             Self::Benches => "benches",

@@ -5,13 +5,19 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::cargo::{build_command, cargo, output, root, run as run_command};
+use crate::cargo::{binary, build_command, cargo, output, root, run as run_command};
 use crate::other::BENCHES;
 use crate::report::{Kind, Report};
 use crate::setup::{self, GUEST_TARGET};
+use crate::sim::{SIMULATOR, WITH_BUGS, build_with_bugs};
 
 /// What a clean run with `--ci` may take on 2 cores.
-const BUDGET: Duration = Duration::from_secs(15 * 60);
+const BUDGET: Duration = Duration::from_secs(30 * 60);
+
+/// Each seed twice: so many are about a quarter of a minute on 2 cores.
+const SEEDS: &str = "1000";
+/// Most bugs are found after some ten seeds, the hardest after some thousand.
+const SEEDS_FOR_BUGS: &str = "20000";
 
 const GUESTS: [&str; 2] = ["--manifest-path", "guest-examples/Cargo.toml"];
 const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
@@ -44,13 +50,16 @@ impl Run {
         })?;
         self.format_and_lints()?;
         self.tests()?;
+        self.simulation()?;
         self.docs()?;
         if !self.ci {
             let why = "only with --ci";
+            self.report.skip("that the simulation finds planted bugs", why);
             self.report.skip("each benchmark once", why);
             self.report.skip("that lock files and the checkout stay as they are", why);
             return Ok(());
         }
+        self.planted_bugs()?;
         self.benches_once()?;
         self.nothing_was_changed(changed_before)
     }
@@ -73,7 +82,8 @@ impl Run {
     }
 
     fn tests(&mut self) -> Result<()> {
-        let mut build = build_command(&["syncline", "syncline-demo", "syncline-vectors"]);
+        let mut build =
+            build_command(&["syncline", "syncline-demo", "syncline-vectors", SIMULATOR]);
         build.args(self.lock());
         self.step(Kind::Build, "build of the programs", &mut build)?;
         let mut build = self.cargo("test");
@@ -86,6 +96,22 @@ impl Run {
         let mut guests = self.cargo("test");
         guests.args(GUESTS).args(["--workspace", "--no-fail-fast"]);
         self.step(Kind::Guests, "the guests' native tests", &mut guests)
+    }
+
+    fn simulation(&mut self) -> Result<()> {
+        // In the root, where the logs of failing seeds go into the target folder.
+        let mut seeds = Command::new(binary(SIMULATOR)?);
+        seeds.args(["run", "--seeds", SEEDS, "--twice"]).current_dir(root());
+        self.step(Kind::Tests, "simulated regions, each seed twice", &mut seeds)
+    }
+
+    fn planted_bugs(&mut self) -> Result<()> {
+        let mut build = build_with_bugs();
+        build.args(self.lock());
+        self.step(Kind::Build, "build of the simulation with planted bugs", &mut build)?;
+        let mut bugs = Command::new(binary(WITH_BUGS)?);
+        bugs.args(["bugs", "--seeds", SEEDS_FOR_BUGS, "--fail-fast"]).current_dir(root());
+        self.step(Kind::PlantedBugs, "that the simulation finds planted bugs", &mut bugs)
     }
 
     fn docs(&mut self) -> Result<()> {
