@@ -11,7 +11,7 @@
 //! 2. [`Ticket`]s of all turns go through [`sync`], in the order in which they were handed out, and
 //!    only what comes out of it is answered or handed to the [`Feeds`].
 //! 3. What [`PartitionDone`] and [`ControlDone`] say apart from the ticket may be acted on at once.
-//! 4. After an error of a turn that is [fatal](TurnError::Fatal), nothing but a new start is allowed.
+//! 4. After an error of a turn that is [fatal](TurnError::fatal), nothing but a new start is allowed.
 //! 5. At the start: [`restore`], then everything else.
 
 mod bulk;

@@ -422,11 +422,10 @@ impl Chains {
         let silent: BTreeSet<RegionId> = self
             .heard
             .iter()
-            .filter(|(_, heard)| heard.is_silent())
+            .filter(|(_, heard)| self.passes_on_for_the_silent && heard.is_silent())
             .map(|(region, _)| region.clone())
             .collect();
         let Self { me, links, heard, outstanding, effects, own_heartbeat, .. } = self;
-        let passes_on_for_the_silent = &self.passes_on_for_the_silent;
         let Some(heard) = heard.get_mut(&beat.region) else { return };
         let counts = beat.hlc > heard.counts_after;
         let mut fed = false;
@@ -444,7 +443,7 @@ impl Chains {
         for (region, link) in links.iter() {
             let upto = match link.state {
                 LinkState::Cut(cut) | LinkState::Gone(cut) => cut.taken,
-                _ if *passes_on_for_the_silent && silent.contains(region) => link.taken,
+                _ if silent.contains(region) => link.taken,
                 LinkState::Live | LinkState::Fenced => continue,
             };
             let after = heard.taken.get(region);

@@ -194,10 +194,16 @@ impl World {
         self.regions[region].unsynced.clear();
         self.tell_of(region, || "gets an old disk".into());
         let id = self.regions[region].id.clone();
-        self.old_disks.insert(id);
+        self.old_disks.insert(id.clone());
         for peer in 0..self.regions.len() {
             self.regions[peer].store.set_full(false);
             self.pump(peer);
+        }
+        let heard = |peer: &SimRegion| peer.dead || peer.id == id || peer.running.is_some();
+        if !self.regions.iter().all(heard) {
+            // Without a word of every peer nobody vouches for this disk.
+            self.regions[region].dead = true;
+            return;
         }
         self.start(region);
     }
