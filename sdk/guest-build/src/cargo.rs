@@ -19,6 +19,10 @@ pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 /// - 1 MiB of memory from the start: growing it costs the host two system calls, so an ordinary call
 ///   must not.
 const LINKER: [&str; 2] = ["-zstack-size=65536", "--initial-memory=1048576"];
+/// How large a function may be that is put into its callers, in the compiler's measure, over twice
+/// its default: the meter has work around each call. A cart of 16 KB took 13 % less time so, and the
+/// component has 13 % more bytes.
+const INLINE_THRESHOLD: u32 = 600;
 
 /// Variables of an outer build that would change this one. `RUSTUP_TOOLCHAIN`, `CARGO_HOME` and
 /// `RUSTUP_HOME` stay: they say which toolchain and which downloads are in use.
@@ -93,6 +97,7 @@ pub(crate) fn build_module(
 /// The compiler's flags, in the form of `CARGO_ENCODED_RUSTFLAGS`.
 fn flags(package: &Package, toolchain: &Toolchain) -> OsString {
     let linker = LINKER.iter().map(|setting| OsString::from(format!("-Clink-arg={setting}")));
+    let inlining = OsString::from(format!("-Cllvm-args=-inline-threshold={INLINE_THRESHOLD}"));
     let standard = (toolchain.source.clone(), format!("/rustc/{}", toolchain.commit));
     let paths = package.sources.iter().chain([&standard]).map(|(folder, name)| {
         let mut flag = OsString::from("--remap-path-prefix=");
@@ -102,7 +107,7 @@ fn flags(package: &Package, toolchain: &Toolchain) -> OsString {
         flag
     });
     linker
-        .chain([wrapper::version_flag()])
+        .chain([inlining, wrapper::version_flag()])
         .chain(paths)
         .collect::<Vec<_>>()
         .join(OsStr::new("\u{1f}"))
