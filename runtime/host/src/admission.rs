@@ -6,11 +6,13 @@ mod counts;
 mod world;
 
 use thiserror::Error;
+use wasmparser::types::Types;
 use wasmparser::{Encoding, Parser, Payload, Validator};
 
 use crate::fault::shown;
 use crate::manifest::{InvalidManifest, MANIFEST_SECTION, Manifest};
-use crate::profile::{COMPONENT_BYTES_MAX, FEATURES};
+use crate::metering::{Budget, meter};
+use crate::profile::{COMPONENT_BYTES_MAX, FEATURES, STACK_BYTES_MAX};
 
 const MESSAGE_BYTES_MAX: usize = 512;
 
@@ -46,10 +48,16 @@ pub enum Refused {
     )]
     Invalid { at: usize, what: String },
     #[error(
-        "the component imports `{name}`, and a merge function is given nothing but its arguments: \
-         build it for wasm32-unknown-unknown and leave out what needs that import"
+        "the component imports `{name}`, which a merge function is not given: of the system there \
+         are only the parts of WASI 0.2 that a compiler's standard library itself needs, without \
+         sockets and HTTP; leave out what needs that import"
     )]
     Import { name: String },
+    #[error(
+        "the component imports something in another form than it is given ({what}): \
+         build it against WASI 0.2"
+    )]
+    WrongImport { what: String },
     #[error(
         "the component is built for `{name}`, and this release of Syncline knows 1.0.0: \
          upgrade the region first, or build with an older SDK"
@@ -72,10 +80,17 @@ pub enum Refused {
          {limit_bytes}: lower its initial memory"
     )]
     MemoryTooLarge { bytes: u64, limit_bytes: u64 },
+    #[error("{what}; make its functions smaller")]
+    Unmeterable { what: String },
     #[error("the component can't be compiled: {what}; build it with another compiler's release")]
     Compile { what: String },
     #[error("nothing is wrong with the component, but it can't be compiled now: {what}; try again")]
     NotNow { what: String },
+    #[error(
+        "the component takes {what} to compile: \
+         split its longest functions, and leave out what is generated or unrolled"
+    )]
+    TooExpensive { what: String },
 }
 
 impl Refused {
@@ -90,19 +105,28 @@ impl Refused {
             Self::Structure { .. } => "component-structure",
             Self::Invalid { .. } => "invalid-component",
             Self::Import { .. } => "import-not-allowed",
+            Self::WrongImport { .. } => "wrong-import-type",
             Self::NewerWorld { .. } => "newer-world",
             Self::NoMerge => "no-merge-export",
             Self::WrongType { .. } => "wrong-merge-type",
             Self::Manifest(_) => "invalid-manifest",
             Self::MemoryTooLarge { .. } => "memory-too-large",
+            Self::Unmeterable { .. } => "not-meterable",
             Self::Compile { .. } => "compile-failed",
             Self::NotNow { .. } => "compile-unavailable",
+            Self::TooExpensive { .. } => "compile-too-expensive",
         }
     }
 }
 
+/// A component that is taken.
+pub(crate) struct Checked {
+    pub(crate) manifest: Manifest,
+    types: Types,
+}
+
 /// All that is checked of a component's bytes.
-pub(crate) fn check(component: &[u8]) -> Result<Manifest, Refused> {
+pub(crate) fn check(component: &[u8]) -> Result<Checked, Refused> {
     check_size(component)?;
     check_is_component(component)?;
     let counts = counts::check_counts(component)?;
@@ -112,7 +136,16 @@ pub(crate) fn check(component: &[u8]) -> Result<Manifest, Refused> {
     world::check_export(&types)?;
     let manifest = check_manifest(component)?;
     check_memory(counts.memory_bytes, &manifest)?;
-    Ok(manifest)
+    Ok(Checked { manifest, types })
+}
+
+impl Checked {
+    /// The component with the meter in it, which is what is compiled.
+    pub(crate) fn metered(&self, component: &[u8]) -> Result<Vec<u8>, Refused> {
+        let budget = Budget { fuel: self.manifest.limits.fuel, stack_bytes: STACK_BYTES_MAX };
+        meter(component, self.types.as_ref(), &budget)
+            .map_err(|error| Refused::Unmeterable { what: told(&error.to_string()) })
+    }
 }
 
 fn check_size(component: &[u8]) -> Result<(), Refused> {
@@ -134,7 +167,7 @@ fn check_is_component(component: &[u8]) -> Result<(), Refused> {
     }
 }
 
-fn check_valid(component: &[u8]) -> Result<wasmparser::types::Types, Refused> {
+fn check_valid(component: &[u8]) -> Result<Types, Refused> {
     Validator::new_with_features(FEATURES)
         .validate_all(component)
         .map_err(|error| Refused::Invalid { at: error.offset(), what: told(error.message()) })

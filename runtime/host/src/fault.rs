@@ -5,11 +5,12 @@
 //! let regions differ; a host fault that is none only makes a change wait, with an alarm.
 
 use syncline_core::{GuestFault, HostFault};
-use wasmtime::{Error, Trap};
+use wasmtime::{Error, Trap, WasmBacktrace};
 
-use crate::limiter::OverMemoryLimit;
+use crate::breach;
+use crate::limiter::{OutOfFuel, OverMemoryLimit, TooDeep};
 use crate::manifest::Limits;
-use crate::profile::INSTANTIATION_FUEL;
+use crate::wasi::Stop;
 
 const TRAP_BYTES_MAX: usize = 512;
 const ERROR_BYTES_MAX: usize = 1024;
@@ -21,18 +22,28 @@ const WRONG_RESULT_POINTER: [&str; 2] =
 const WRONG_REALLOC: [&str; 2] =
     ["realloc return: result not aligned", "realloc return: beyond end of memory"];
 
-/// An error while a component is instantiated: its segments are copied, its start functions run.
-pub(crate) fn of_instantiation(error: &Error, limits: &Limits) -> Result<GuestFault, HostFault> {
-    of_code(error, INSTANTIATION_FUEL, limits).unwrap_or_else(|| Err(engine(error)))
-}
-
-/// An error while `merge` is called: the arguments are handed over, it runs, its answer is read, and
-/// it cleans up.
+/// An error of a call: while its instance is made, its arguments are handed over, it runs, its answer
+/// is read, or it cleans up.
 pub(crate) fn of_call(error: &Error, limits: &Limits) -> Result<GuestFault, HostFault> {
-    if let Some(fault) = of_code(error, limits.fuel, limits) {
-        return fault;
+    if error.is::<OutOfFuel>() {
+        return Ok(GuestFault::OutOfFuel { limit: limits.fuel });
+    }
+    if error.is::<TooDeep>() {
+        return Ok(GuestFault::DepthLimit);
+    }
+    if error.is::<OverMemoryLimit>() {
+        return Ok(GuestFault::MemoryLimit { limit_bytes: limits.memory_bytes });
+    }
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        return Ok(stop.fault(limits));
+    }
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        return of_trap(*trap).ok_or_else(|| engine(error));
     }
     let text = error.root_cause().to_string();
+    if let Some(what) = breach::of(&text) {
+        return Ok(GuestFault::Trap(what.into()));
+    }
     if WRONG_RESULT_POINTER.contains(&text.as_str()) {
         Ok(GuestFault::InvalidOutput("the result's pointer is wrong".into()))
     } else if WRONG_REALLOC.contains(&text.as_str()) {
@@ -42,25 +53,22 @@ pub(crate) fn of_call(error: &Error, limits: &Limits) -> Result<GuestFault, Host
     }
 }
 
-/// What the guest's code itself runs into. None: it was not its code.
-fn of_code(error: &Error, fuel: u64, limits: &Limits) -> Option<Result<GuestFault, HostFault>> {
-    if error.is::<OverMemoryLimit>() {
-        return Some(Ok(GuestFault::MemoryLimit { limit_bytes: limits.memory_bytes }));
-    }
-    Some(match error.downcast_ref::<Trap>()? {
-        Trap::OutOfFuel => Ok(GuestFault::OutOfFuel { limit: fuel }),
-        // Where it overflows depends on the engine's settings and the machine.
-        Trap::StackOverflow => Err(HostFault::Engine(
-            "the guest's calls nest deeper than this engine's stack allows".into(),
-        )),
-        // Not raised by guests of our profile; if they come, then from the engine.
-        Trap::Interrupt | Trap::AllocationTooLarge | Trap::DisabledOpcode => Err(engine(error)),
+/// What the guest's code itself runs into. None: the engine did.
+fn of_trap(trap: Trap) -> Option<GuestFault> {
+    match trap {
+        // Where the stack overflows depends on the engine's settings and the machine, and the meter
+        // comes first; the others are not raised by guests of our profile.
+        Trap::StackOverflow
+        | Trap::OutOfFuel
+        | Trap::Interrupt
+        | Trap::AllocationTooLarge
+        | Trap::DisabledOpcode => None,
         trap => {
             let text = trap.to_string();
             let text = text.strip_prefix("wasm trap: ").unwrap_or(&text);
-            Ok(GuestFault::Trap(shown(text, TRAP_BYTES_MAX)))
+            Some(GuestFault::Trap(shown(text, TRAP_BYTES_MAX)))
         }
-    })
+    }
 }
 
 /// The guest answered with an error of its own.
@@ -69,7 +77,12 @@ pub(crate) fn of_error(text: &str) -> GuestFault {
 }
 
 pub(crate) fn engine(error: &Error) -> HostFault {
-    HostFault::Engine(shown(&format!("{error:#}"), ERROR_BYTES_MAX))
+    // A backtrace would stand before the cause and leave no room for it.
+    let text = match error.is::<WasmBacktrace>() {
+        true => error.root_cause().to_string(),
+        false => format!("{error:#}"),
+    };
+    HostFault::Engine(shown(&text, ERROR_BYTES_MAX))
 }
 
 /// Text of a stranger, fit for a log: what would change how the rest of a line is shown is escaped,

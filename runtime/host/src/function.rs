@@ -1,23 +1,10 @@
 //! One merge function, compiled and linked, and a call of it.
 //!
-//! # How the wall clock stops a call
-//! The engine counts fuel anyway, so a call runs on a stack of its own and comes back here between two
-//! slices of its fuel, where the clock is looked at; dropping the call unwinds that stack. The other
-//! means, the engine's epochs, has the guest look at a counter in each loop and function. Measured in
-//! one run against the same call without either (wasmtime 48, x86-64, medians of 41 paired rounds):
-//!
-//! | | answers at once | cart, 1 KB | cart, 16 KB |
-//! |---|---|---|---|
-//! | epochs | +3 % | +18 % | +25 % |
-//! | slices of fuel, on a stack of its own | +12 % (0.6 us) | +2.5 % | +3.5 % |
-//!
-//! Fuel alone bounds a call too: of 21 kinds of loops tried, the dearest for its fuel was one of
-//! `ref.func`, at 60 ns each and 3 seconds for all of the fuel. Filling memory is charged by its length
-//! before it runs, tables are small, and there are no host functions to wait in.
-//! A stack of its own also makes a call independent of how much the calling thread has left.
+//! # What ends a call
+//! Its fuel, by the meter in its code. The wall clock is looked at whenever a slice of fuel is used up,
+//! which is most often each millisecond; it is for a machine that hardly moves, and its verdict is no
+//! outcome.
 
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use syncline_core::{GuestFault, HostFault, Image, MergeInput, Merged};
@@ -27,13 +14,15 @@ use wasmtime::{Engine, Store};
 
 use crate::abi::{Answer, Conflict, MERGE};
 use crate::admission::{Refused, told};
+use crate::engine::CALL_STACK_BYTES;
 use crate::fault;
-use crate::limiter::Limiter;
+use crate::function_log::Log;
+use crate::limiter::TookTooLong;
 use crate::manifest::Manifest;
-use crate::profile::INSTANTIATION_FUEL;
-
-/// After so much fuel the clock is looked at: most often each millisecond, at worst each 60.
-const FUEL_BETWEEN_LOOKS: u64 = 1_000_000;
+use crate::metering::{Left, METER_EXPORT};
+use crate::profile::STACK_BYTES_MAX;
+use crate::state::CallState;
+use crate::wasi;
 
 type Params<'a> = (Conflict<'a>,);
 type Returned = (Answer,);
@@ -41,8 +30,14 @@ type Returned = (Answer,);
 /// A merge function, ready to be called.
 pub(crate) struct Function {
     pub(crate) manifest: Manifest,
-    instance: InstancePre<Limiter>,
+    instance: InstancePre<CallState>,
+    /// Whether it imports anything of WASI, which else is not made for its calls.
+    wasi: bool,
     merge: ComponentExportIndex,
+    /// What its calls had to say.
+    pub(crate) log: Log,
+    /// Where the meter is read. None: none of its code needs one.
+    meter: Option<ComponentExportIndex>,
 }
 
 /// What a call came to.
@@ -50,9 +45,22 @@ pub(crate) struct Function {
 pub struct Run {
     /// The answer, or the guest's fault: the same in every region.
     pub outcome: Result<Merged, GuestFault>,
-    /// The fuel that the call used, its instantiation not counted. All of the limit where it ran
-    /// out; zero where it did not come to the call.
-    pub fuel_used: u64,
+    /// What it used up. None: it ended in a trap or over a limit, and can't be asked any more.
+    pub usage: Option<Usage>,
+    /// The most memory that the guest had, in bytes.
+    pub memory_bytes: u64,
+    /// What the guest wrote to its standard output and error, and where it was when it failed: lines
+    /// of a stranger's text, escaped and bounded. For people; regions may differ in it.
+    pub log: String,
+}
+
+/// What a call used up, by the meter's measure: the same in every region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// From the start functions of its instance to the cleaning up after the answer.
+    pub fuel: u64,
+    /// The most that its activations took at a time of the stack's account, in bytes.
+    pub stack_bytes: u64,
 }
 
 /// When a call is given up.
@@ -66,24 +74,11 @@ impl Backstop {
     pub(crate) fn fault(&self) -> HostFault {
         HostFault::Backstop { limit_ms: u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX) }
     }
-
-    /// Runs what only ever waits because a slice of its fuel is used up.
-    fn drive<T>(&self, call: impl Future<Output = T>) -> Result<T, HostFault> {
-        let mut call = pin!(call);
-        let mut context = Context::from_waker(Waker::noop());
-        loop {
-            match call.as_mut().poll(&mut context) {
-                Poll::Ready(value) => return Ok(value),
-                Poll::Pending if Instant::now() < self.deadline => {}
-                Poll::Pending => return Err(self.fault()),
-            }
-        }
-    }
 }
 
 impl Function {
-    /// Checks that a compiled component's `merge` is of our type, and links it to nothing at all,
-    /// which is what it imports.
+    /// Checks that a compiled component's `merge` is of our type, and links it to what it
+    /// imports, which is nothing but parts of WASI.
     pub(crate) fn new(component: &Component, manifest: Manifest) -> Result<Self, Refused> {
         let engine = component.engine();
         let ty = component.component_type();
@@ -94,10 +89,17 @@ impl Function {
                 .map_err(|error| Refused::WrongType { what: told(&format!("{error:#}")) })?,
             _ => return Err(Refused::NoMerge),
         }
-        let instance = Linker::new(engine)
+        let mut linker = Linker::new(engine);
+        let wasi = wasi::is_imported(component);
+        if wasi {
+            wasi::link(&mut linker)
+                .map_err(|error| Refused::Compile { what: told(&format!("{error:#}")) })?;
+        }
+        let instance = linker
             .instantiate_pre(component)
-            .map_err(|error| Refused::Compile { what: told(&format!("{error:#}")) })?;
-        Ok(Self { manifest, instance, merge })
+            .map_err(|error| Refused::WrongImport { what: told(&format!("{error:#}")) })?;
+        let meter = component.get_export_index(None, METER_EXPORT);
+        Ok(Self { manifest, instance, wasi, merge, log: Log::default(), meter })
     }
 
     /// Calls it, in a fresh instance.
@@ -107,33 +109,72 @@ impl Function {
         input: &MergeInput<'_>,
         backstop: &Backstop,
     ) -> Result<Run, HostFault> {
-        let limits = &self.manifest.limits;
-        let mut store = Store::new(engine, Limiter::new(limits.memory_bytes));
-        store.limiter(|limiter| limiter);
-        let setting = |error: wasmtime::Error| fault::engine(&error);
-        store.set_fuel(INSTANTIATION_FUEL).map_err(setting)?;
-        store.fuel_async_yield_interval(Some(FUEL_BETWEEN_LOOKS)).map_err(setting)?;
-        let instance = match backstop.drive(self.instance.instantiate_async(&mut store))? {
-            Ok(instance) => instance,
-            Err(error) => {
-                let fault = fault::of_instantiation(&error, limits)?;
-                return Ok(Run { outcome: Err(fault), fuel_used: 0 });
-            }
+        // A thread of ours has so much left; any other gets a stack for this call.
+        stacker::maybe_grow(CALL_STACK_BYTES, CALL_STACK_BYTES, || {
+            let limits = &self.manifest.limits;
+            let mut store = CallState::store(engine, limits, input, self.wasi, backstop.deadline);
+            let returned = self.run(&mut store, input);
+            let state = store.data();
+            let (outcome, usage, log) = match returned {
+                Ok((answer, left)) => {
+                    let (outcome, usage) = self.account(answer, left, state.host_fuel());
+                    (outcome, usage, state.log(None))
+                }
+                Err(error) if error.is::<TookTooLong>() => return Err(backstop.fault()),
+                Err(error) => {
+                    let fault = fault::of_call(&error, limits)?;
+                    let log = state.log(Some((&error, &fault)));
+                    (Err(fault), None, log)
+                }
+            };
+            Ok(Run { outcome, usage, memory_bytes: state.memory_bytes(), log })
+        })
+    }
+
+    fn run(
+        &self,
+        store: &mut Store<CallState>,
+        input: &MergeInput<'_>,
+    ) -> wasmtime::Result<(Answer, Option<Left>)> {
+        let instance = self.instance.instantiate(&mut *store)?;
+        let func = |store: &mut Store<CallState>, export: &ComponentExportIndex| {
+            let func = instance.get_func(store, export);
+            func.ok_or_else(|| {
+                wasmtime::format_err!("the instance lacks an export of its component")
+            })
         };
-        let merge = instance
-            .get_func(&mut store, self.merge)
-            .ok_or_else(|| HostFault::Engine("the instance has no `merge`".into()))?;
+        let merge = func(store, &self.merge)?;
         // SAFETY: `new` has checked the type of this export of this component.
         let merge = unsafe { TypedFunc::<Params<'_>, Returned>::new_unchecked(merge) };
-        store.set_fuel(limits.fuel).map_err(setting)?;
         let conflict = Conflict::new(input, self.manifest.needs_ancestor);
-        let answer = backstop.drive(merge.call_async(&mut store, (conflict,)))?;
-        let fuel_used = limits.fuel.saturating_sub(store.get_fuel().map_err(setting)?);
-        let outcome = match answer {
-            Ok((answer,)) => self.judge(answer),
-            Err(error) => Err(fault::of_call(&error, limits)?),
+        let (answer,) = merge.call(&mut *store, (conflict,))?;
+        let Some(meter) = &self.meter else { return Ok((answer, None)) };
+        let meter = func(store, meter)?;
+        // SAFETY: the metering pass has given the export this type.
+        let meter = unsafe { TypedFunc::<(), (u64,)>::new_unchecked(meter) };
+        let (left,) = meter.call(&mut *store, ())?;
+        Ok((answer, Some(Left::read(left))))
+    }
+
+    /// The guest's own fuel and that of its calls of the host are within the limit each; here the
+    /// two are taken together.
+    fn account(
+        &self,
+        answer: Answer,
+        left: Option<Left>,
+        host_fuel: u64,
+    ) -> (Result<Merged, GuestFault>, Option<Usage>) {
+        let limit = self.manifest.limits.fuel;
+        // Without code of its own there is nothing to meter.
+        let left = left.unwrap_or(Left { fuel: Some(limit), stack_bytes: STACK_BYTES_MAX });
+        let Some(left_fuel) = left.fuel.and_then(|fuel| fuel.checked_sub(host_fuel)) else {
+            return (Err(GuestFault::OutOfFuel { limit }), None);
         };
-        Ok(Run { outcome, fuel_used })
+        let usage = Usage {
+            fuel: limit.saturating_sub(left_fuel),
+            stack_bytes: STACK_BYTES_MAX.saturating_sub(left.stack_bytes),
+        };
+        (self.judge(answer), Some(usage))
     }
 
     fn judge(&self, answer: Answer) -> Result<Merged, GuestFault> {

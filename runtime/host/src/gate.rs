@@ -12,7 +12,7 @@ pub(crate) struct Gate {
 pub(crate) struct Pass<'a>(&'a Gate);
 
 impl Gate {
-    pub(crate) fn new(slots: u32) -> Self {
+    pub(crate) const fn new(slots: u32) -> Self {
         Self { free: Mutex::new(slots), freed: Condvar::new() }
     }
 

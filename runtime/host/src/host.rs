@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use syncline_core::{FunctionVersion, GuestFault, HostFault, MergeFunctions, MergeInput, Merged};
@@ -11,11 +11,12 @@ use thiserror::Error;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::admission::{self, Refused};
+use crate::admission::{self, Refused, told};
 use crate::cache::Cache;
-use crate::compile::{CompileError, compile};
-use crate::engine;
+use crate::compile::{CompileError, Compiler, Purpose, Task};
+use crate::engine::{self, EngineSettings};
 use crate::function::{Backstop, Function, Run};
+use crate::function_log::FunctionLog;
 use crate::gate::Gate;
 use crate::manifest::Manifest;
 
@@ -35,6 +36,10 @@ pub struct HostConfig {
     /// After so long a call is given up, as [`HostFault::Backstop`]. It is for a machine that hardly
     /// moves, not for guests, whose limit is their fuel.
     pub wall_clock_limit: Duration,
+    /// How the engine is set up, which no outcome depends on.
+    pub engine: EngineSettings,
+    /// Where components are compiled. One that is not trusted belongs into a process of its own.
+    pub compiler: Compiler,
 }
 
 impl Default for HostConfig {
@@ -44,6 +49,8 @@ impl Default for HostConfig {
             slots: 16,
             functions: 16,
             wall_clock_limit: Duration::from_secs(10),
+            engine: EngineSettings::Production,
+            compiler: Compiler::InProcess,
         }
     }
 }
@@ -107,14 +114,14 @@ pub struct Host(Arc<Inner>);
 
 struct Inner {
     engine: Engine,
+    /// What code for the engine depends on.
+    fingerprint: [u8; 32],
+    compiler: Compiler,
     cache: Option<Cache>,
     gate: Gate,
     wall_clock_limit: Duration,
     /// What `load` made, until `remove`.
     functions: RwLock<HashMap<FunctionVersion, Arc<Function>>>,
-    /// Held while a component is compiled: two at a time would take the processors from the merges,
-    /// and the second of two that are the same finds it in the cache.
-    compiling: Mutex<()>,
 }
 
 impl Host {
@@ -123,38 +130,42 @@ impl Host {
         if !(1..=SLOTS_MAX).contains(&config.slots) {
             return Err(StartError::Slots(config.slots));
         }
-        let engine = engine::engine(config.slots, config.functions)
+        let engine = engine::engine(config.slots, config.functions, config.engine)
             .map_err(|error| StartError::Engine(format!("{error:#}")))?;
+        let fingerprint = engine::fingerprint(&engine);
         let cache = match config.cache_dir {
             None => None,
             Some(dir) => {
-                let cache = Cache::open(&dir, engine::fingerprint(&engine));
+                let cache = Cache::open(&dir, fingerprint);
                 Some(cache.map_err(|source| StartError::CacheDir { dir, source })?)
             }
         };
         Ok(Self(Arc::new(Inner {
             engine,
+            fingerprint,
+            compiler: config.compiler,
             cache,
             gate: Gate::new(config.slots),
             wall_clock_limit: config.wall_clock_limit,
             functions: RwLock::default(),
-            compiling: Mutex::default(),
         })))
     }
 
     /// Checks an uploaded component, and compiles it into the cache. It can't be called before it is
-    /// loaded.
+    /// loaded. Takes at most [`UPLOAD_ANSWER_SECONDS_MAX`](crate::UPLOAD_ANSWER_SECONDS_MAX) seconds,
+    /// unless it compiles in this process.
     pub fn admit(&self, component: &[u8]) -> Result<Admitted, Refused> {
         let version = FunctionVersion::of(component);
-        match self.0.prepare(&version, component) {
+        match self.0.prepare(&version, component, Purpose::Upload) {
             Ok(function) => Ok(Admitted { version, manifest: function.manifest }),
             Err(LoadError::Refused(refused)) => Err(refused),
+            Err(LoadError::Engine { what, .. }) => Err(Refused::NotNow { what }),
             Err(other) => Err(Refused::NotNow { what: other.to_string() }),
         }
     }
 
-    /// Makes a function ready to be called: from the cache, or checked and compiled. Loading it again
-    /// does nothing.
+    /// Makes a function ready to be called: from the cache, or checked and compiled, with more time
+    /// and memory than an upload has, as some region has admitted it. Loading it again does nothing.
     pub fn load(&self, version: FunctionVersion, component: &[u8]) -> Result<Manifest, LoadError> {
         if let Some(manifest) = self.manifest(&version) {
             return Ok(manifest);
@@ -163,7 +174,7 @@ impl Host {
         if found != version {
             return Err(LoadError::Checksum { found, asked: version });
         }
-        let function = self.0.prepare(&version, component)?;
+        let function = self.0.prepare(&version, component, Purpose::Load)?;
         let manifest = function.manifest.clone();
         let mut functions = self.0.functions.write().unwrap_or_else(PoisonError::into_inner);
         functions.insert(version, Arc::new(function));
@@ -183,7 +194,12 @@ impl Host {
         }
     }
 
-    /// As [`MergeFunctions::merge`], and says what the call used up.
+    /// What the merges of a loaded function had to say, since it was loaded. None: it is not loaded.
+    pub fn log(&self, version: &FunctionVersion) -> Option<FunctionLog> {
+        self.0.function(version).map(|function| function.log.read())
+    }
+
+    /// As [`MergeFunctions::merge`] but for the function's log, and says what the call used up.
     pub fn run(&self, version: &FunctionVersion, input: &MergeInput<'_>) -> Result<Run, HostFault> {
         let inner = &*self.0;
         let function = inner.function(version).ok_or(HostFault::NotHere(*version))?;
@@ -203,7 +219,11 @@ impl MergeFunctions for Host {
         version: &FunctionVersion,
         input: &MergeInput<'_>,
     ) -> Result<Result<Merged, GuestFault>, HostFault> {
-        self.run(version, input).map(|run| run.outcome)
+        let run = self.run(version, input)?;
+        if let Some(function) = self.0.function(version) {
+            function.log.note(input.row, run.log);
+        }
+        Ok(run.outcome)
     }
 }
 
@@ -214,16 +234,19 @@ impl Inner {
 
     /// Admission first, with a file in the cache too: it is a matter of milliseconds, and the rules
     /// are those of this release.
-    fn prepare(&self, version: &FunctionVersion, bytes: &[u8]) -> Result<Function, LoadError> {
-        let manifest = admission::check(bytes)?;
-        let component = {
-            let _one = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
-            match self.cached(version) {
-                Some(component) => component,
-                None => self.compile(version, bytes)?,
-            }
+    fn prepare(
+        &self,
+        version: &FunctionVersion,
+        bytes: &[u8],
+        purpose: Purpose,
+    ) -> Result<Function, LoadError> {
+        let task = Task::new(purpose);
+        let checked = admission::check(bytes)?;
+        let component = match self.cached(version) {
+            Some(component) => component,
+            None => self.compiled(version, &checked.metered(bytes)?, &task)?,
         };
-        Ok(Function::new(&component, manifest)?)
+        Ok(Function::new(&component, checked.manifest)?)
     }
 
     fn cached(&self, version: &FunctionVersion) -> Option<Component> {
@@ -241,22 +264,50 @@ impl Inner {
         }
     }
 
-    fn compile(&self, version: &FunctionVersion, bytes: &[u8]) -> Result<Component, LoadError> {
-        let here = |what: String| LoadError::Engine { version: *version, what };
-        let component = compile(&self.engine, bytes).map_err(|error| match error {
-            CompileError::Engine(_) | CompileError::Panic => {
-                let what = admission::told(&error.to_string());
-                LoadError::Refused(Refused::Compile { what })
-            }
-            CompileError::Thread(_) => here(error.to_string()),
+    fn compiled(
+        &self,
+        version: &FunctionVersion,
+        bytes: &[u8],
+        task: &Task,
+    ) -> Result<Component, LoadError> {
+        let failed = |error| not_compiled(version, task.purpose, error);
+        let turn = task.turn().map_err(failed)?;
+        // The one before may have compiled the same.
+        if let Some(component) = self.cached(version) {
+            return Ok(component);
+        }
+        let code = self.compiler.compile(&self.engine, &self.fingerprint, bytes, task);
+        drop(turn);
+        let code = code.map_err(failed)?;
+        // SAFETY: the compiler, which is of this release, made it for an engine in these settings.
+        let component = unsafe { Component::deserialize(&self.engine, &code) };
+        let component = component.map_err(|error| {
+            failed(CompileError::Unavailable(format!("the code is not taken: {error:#}")))
         })?;
         if let Some(cache) = &self.cache {
             // Without the file the next start compiles again, and nothing else is lost.
-            let code = component.serialize().map_err(|error| here(format!("{error:#}")))?;
             if let Err(error) = cache.put(version, &code) {
                 tracing::warn!(%version, %error, "compiled code is not kept");
             }
         }
         Ok(component)
     }
+}
+
+/// A refusal, where it is the component's own fault. One that was admitted elsewhere is only refused
+/// for what the compiler says of it.
+fn not_compiled(version: &FunctionVersion, purpose: Purpose, error: CompileError) -> LoadError {
+    let refused = match (error, purpose) {
+        (CompileError::Refused(what), _) => Refused::Compile { what: told(&what) },
+        (error @ CompileError::Crashed(_), Purpose::Upload) => {
+            Refused::Compile { what: told(&error.to_string()) }
+        }
+        (CompileError::TooExpensive(what), Purpose::Upload) => {
+            Refused::TooExpensive { what: told(&what) }
+        }
+        (error, _) => {
+            return LoadError::Engine { version: *version, what: told(&error.to_string()) };
+        }
+    };
+    LoadError::Refused(refused)
 }

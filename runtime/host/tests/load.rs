@@ -14,7 +14,8 @@ use syncline_host::{Host, HostConfig, StartError};
 const LOOP: &str = "(loop $l (br $l)) unreachable";
 
 fn host_with(slots: u32, wall_clock_limit: Duration) -> Host {
-    Host::new(HostConfig { slots, functions: 2, wall_clock_limit, cache_dir: None }).unwrap()
+    let config = HostConfig { slots, functions: 2, wall_clock_limit, ..HostConfig::default() };
+    Host::new(config).unwrap()
 }
 
 #[test]

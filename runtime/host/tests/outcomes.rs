@@ -7,8 +7,8 @@ mod guest;
 use guest::{
     Case, Guest, answer, answer_with, answering, doing, failing, host, load, merged, outcome,
 };
-use syncline_core::{GuestFault, HostFault, MergeFunctions};
-use syncline_host::{FUEL_MAX, INSTANTIATION_FUEL, MEMORY_BYTES_MAX, OUTPUT_BYTES_MAX};
+use syncline_core::{GuestFault, MergeFunctions};
+use syncline_host::{FUEL_MAX, MEMORY_BYTES_MAX, OUTPUT_BYTES_MAX};
 
 const LOOP: &str = "(loop $l (br $l))";
 
@@ -156,33 +156,108 @@ fn a_loop_ends_when_its_fuel_does_wherever_it_is() {
     let in_post_return = Guest { post_return: LOOP.into(), ..Guest::default() };
     assert_eq!(outcome(&in_post_return), call);
     let in_start = Guest { start: Some(LOOP.into()), ..Guest::default() };
-    assert_eq!(outcome(&in_start), Err(GuestFault::OutOfFuel { limit: INSTANTIATION_FUEL }));
+    assert_eq!(outcome(&in_start), call);
     let manifest = Some(r#"{"v":1,"limits":{"fuel":1000}}"#.to_owned());
     let run = guest::run(&Guest { manifest, ..in_merge }).unwrap();
     assert_eq!(run.outcome, Err(GuestFault::OutOfFuel { limit: 1000 }));
-    assert_eq!(run.fuel_used, 1000);
+    assert_eq!(run.usage, None);
 }
 
-#[test]
-fn looking_at_the_clock_changes_nothing_about_fuel() {
-    // Some 5.4 million units, so the clock is looked at five times on the way.
-    let guest = |fuel: Option<u64>| Guest {
+/// A guest that turns a loop so often and then answers, with so much fuel at most.
+fn turning(turns: u32, fuel: Option<u64>) -> Guest {
+    Guest {
         manifest: fuel.map(|fuel| format!(r#"{{"v":1,"limits":{{"fuel":{fuel}}}}}"#)),
         ..doing(&format!(
             "(local $i i32) (loop $l
                (local.set $i (i32.add (local.get $i) (i32.const 1)))
-               (br_if $l (i32.lt_u (local.get $i) (i32.const 777777)))) {}",
+               (br_if $l (i32.lt_u (local.get $i) (i32.const {turns})))) {}",
             Guest::default().merge
         ))
-    };
-    let run = guest::run(&guest(None)).unwrap();
-    assert_eq!(run.outcome, merged(r#"{"n":2}"#));
-    assert!(run.fuel_used > 5_000_000, "{}", run.fuel_used);
-    let outcome_with = |fuel| outcome(&guest(Some(fuel)));
+    }
+}
+
+#[test]
+fn fuel_is_exact_over_any_number_of_slices() {
     let out_of_fuel = |limit| Err(GuestFault::OutOfFuel { limit });
-    assert_eq!(outcome_with(run.fuel_used + 1), run.outcome);
-    assert_eq!(outcome_with(run.fuel_used - 100), out_of_fuel(run.fuel_used - 100));
-    assert_eq!(outcome_with(3_000_000), out_of_fuel(3_000_000));
+    for turns in [1, 1000, 100_000, 777_777] {
+        let run = guest::run(&turning(turns, None)).unwrap();
+        assert_eq!(run.outcome, merged(r#"{"n":2}"#));
+        let used = run.usage.unwrap().fuel;
+        assert!(used > u64::from(turns) * 7, "{used}");
+        // What it needs is what it needs, however much there is.
+        let enough = guest::run(&turning(turns, Some(used))).unwrap();
+        assert_eq!((enough.outcome, enough.usage), (run.outcome, run.usage));
+        assert_eq!(outcome(&turning(turns, Some(used - 1))), out_of_fuel(used - 1));
+        assert_eq!(outcome(&turning(turns, Some(used / 2))), out_of_fuel(used / 2));
+    }
+}
+
+#[test]
+fn deep_recursion_is_the_guests_fault_whatever_it_recurses_through() {
+    let direct = Guest {
+        items: "(func $deep (param i32) (result i32)
+            (i32.add (call $deep (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))"
+            .into(),
+        ..doing("(call $deep (i32.const 0))")
+    };
+    let indirect = Guest {
+        items: "(type $t (func (param i32) (result i32))) (table 1 funcref)
+            (elem (i32.const 0) $deep)
+            (func $deep (type $t) (i32.add (i32.const 1) (call_indirect (type $t)
+              (local.get 0) (i32.const 0))))"
+            .into(),
+        ..doing("(call $deep (i32.const 0))")
+    };
+    let locals = "(local i64)".repeat(400);
+    let large = Guest {
+        items: format!(
+            "(func $deep (param i32) (result i32) {locals}
+               (i32.add (call $deep (local.get 0)) (i32.wrap_i64 (local.get 7))))"
+        ),
+        ..doing("(call $deep (i32.const 0))")
+    };
+    let in_start = Guest {
+        items: "(func $deep (call $deep))".into(),
+        start: Some("call $deep".into()),
+        ..Guest::default()
+    };
+    let in_realloc = Guest {
+        items: "(func $deep (result i32) (i32.add (i32.const 1) (call $deep)))".into(),
+        realloc: "call $deep".into(),
+        ..Guest::default()
+    };
+    let in_post_return = Guest {
+        items: "(func $deep (call $deep))".into(),
+        post_return: "call $deep".into(),
+        ..Guest::default()
+    };
+    for guest in [direct, indirect, large, in_start, in_realloc, in_post_return] {
+        assert_eq!(outcome(&guest), Err(GuestFault::DepthLimit));
+    }
+}
+
+#[test]
+fn depth_is_given_back_after_a_call_from_outside() {
+    // Each nests to over half of the account; together they would be over it.
+    let deep = |levels: u32| {
+        format!(
+            "(func $deep (param $n i32)
+               (if (local.get $n) (then (call $deep (i32.sub (local.get $n) (i32.const 1))))))
+             (func $go (call $deep (i32.const {levels})))"
+        )
+    };
+    let guest = |levels| Guest {
+        items: deep(levels),
+        start: Some("call $go".into()),
+        post_return: "call $go".into(),
+        merge: format!("call $go {}", Guest::default().merge),
+        ..Guest::default()
+    };
+    let run = guest::run(&guest(6000)).unwrap();
+    assert_eq!(run.outcome, merged(r#"{"n":2}"#));
+    let stack = run.usage.unwrap().stack_bytes;
+    assert!(stack > 600_000 && stack < 1 << 20, "{stack}");
+    assert_eq!(outcome(&guest(12_000)), Err(GuestFault::DepthLimit));
 }
 
 #[test]
@@ -265,28 +340,6 @@ fn a_table_bomb_costs_fuel_only() {
         )
     };
     assert_eq!(outcome(&bomb), Err(GuestFault::OutOfFuel { limit: FUEL_MAX }));
-}
-
-#[test]
-fn the_engines_stack_decides_no_outcome() {
-    let deep = Guest {
-        items: "(func $deep (param i32) (result i32)
-                  (i32.add (local.get 0) (call $deep (i32.add (local.get 0) (i32.const 1)))))"
-            .into(),
-        ..doing("(call $deep (i32.const 0))")
-    };
-    let host = host();
-    let version = load(&host, &deep);
-    for _ in 0..3 {
-        let fault = host.run(&version, &guest::case().input()).unwrap_err();
-        assert!(matches!(fault, HostFault::Engine(_)), "{fault}");
-    }
-    // With little fuel it ends before, on an outcome.
-    let manifest = Some(r#"{"v":1,"limits":{"fuel":5000}}"#.to_owned());
-    let fault = outcome(&Guest { manifest, ..deep }).unwrap_err();
-    assert_eq!(fault, GuestFault::OutOfFuel { limit: 5000 });
-    let echo = load(&host, &Guest::default());
-    assert_eq!(host.merge(&echo, &guest::case().input()).unwrap(), merged(r#"{"n":2}"#));
 }
 
 #[test]

@@ -3,21 +3,23 @@
 //! that the pool never has to say no.
 
 use wasmparser::{
-    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind,
-    ElementItems, Encoding, Instance, Parser, Payload, TableType,
+    ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind, ComponentType, ElementItems,
+    Encoding, Instance, InstanceTypeDeclaration, Parser, Payload, TableType,
 };
 
 use super::{Refused, malformed};
+use crate::metering::{METER_EXPORT, RESERVED};
 use crate::profile::{
     CODE_BYTES_MAX, COMPONENTS_MAX, CORE_INSTANCES_MAX, CORE_MODULES_MAX, DATA_BYTES_MAX,
-    FUNCTION_BYTES_MAX, FUNCTIONS_MAX, GLOBALS_MAX, IMPORTS_AND_EXPORTS_MAX, MEMORIES_MAX,
-    NESTING_MAX, SEGMENT_ELEMENTS_MAX, SEGMENTS_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX,
-    TYPE_BYTES_MAX,
+    DECLARATIONS_MAX, FUNCTION_BYTES_MAX, FUNCTIONS_MAX, GLOBALS_MAX, IMPORTS_AND_EXPORTS_MAX,
+    INTERFACES_MAX, MEMORIES_MAX, NESTING_MAX, SECTIONS_MAX, SEGMENT_ELEMENTS_MAX, SEGMENTS_MAX,
+    TABLE_ELEMENTS_MAX, TABLES_MAX, TYPE_BYTES_MAX,
 };
 
 const WASM_PAGE_BYTES: u64 = 64 << 10;
 
-/// What comes to life when a module or a component is instantiated.
+/// What comes to life when a module is instantiated, or the component as a whole. A component inside
+/// it has no weight, as it has no modules.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Weight {
     core_instances: u64,
@@ -35,21 +37,24 @@ impl Weight {
     }
 }
 
-/// A module or a component that is being read, and what it defines so far, by index. As neither can
-/// be brought in from elsewhere, the indices count definitions alone.
+/// A module or a component that is being read, and the modules it defines so far, by index. As none
+/// can be brought in from elsewhere, the indices count definitions alone.
 #[derive(Default)]
 struct Level {
     is_module: bool,
     weight: Weight,
-    modules: Vec<Weight>,
-    components: Vec<Weight>,
+    /// None: it is instantiated. A module is so at most once, as its code says where its meter is.
+    modules: Vec<Option<Weight>>,
 }
 
 /// What is written in the file, however often it is instantiated.
 #[derive(Default)]
 struct Totals {
+    sections: u64,
     components: u64,
     component_instances: u64,
+    instance_imports: u64,
+    declarations: u64,
     modules: u64,
     functions: u64,
     code_bytes: u64,
@@ -74,13 +79,14 @@ pub(super) fn check_counts(component: &[u8]) -> Result<Weight, Refused> {
                 let Some(level) = levels.pop() else { break };
                 let Some(parent) = levels.last_mut() else { return check_weight(level.weight) };
                 if level.is_module {
-                    parent.modules.push(level.weight);
-                } else {
-                    parent.components.push(level.weight);
+                    parent.modules.push(Some(level.weight));
                 }
             }
             payload => {
                 let Some(level) = levels.last_mut() else { break };
+                if !matches!(payload, Payload::CodeSectionEntry(_)) {
+                    add(&mut totals.sections, 1, "sections", SECTIONS_MAX)?;
+                }
                 count_core(&payload, level, &mut totals)?;
                 count_component(&payload, level, &mut totals)?;
             }
@@ -91,6 +97,9 @@ pub(super) fn check_counts(component: &[u8]) -> Result<Weight, Refused> {
 
 fn open(levels: &mut Vec<Level>, totals: &mut Totals, is_module: bool) -> Result<(), Refused> {
     if is_module {
+        if levels.len() > 1 {
+            return Err(Refused::Structure { what: "has a core module in a component inside it" });
+        }
         add(&mut totals.modules, 1, "core modules", CORE_MODULES_MAX)?;
     } else {
         add(&mut totals.components, 1, "components", COMPONENTS_MAX)?;
@@ -116,8 +125,21 @@ fn count_core(payload: &Payload<'_>, level: &mut Level, t: &mut Totals) -> Resul
     };
     match payload {
         Payload::TypeSection(section) => type_bytes(t, section.range().len()),
-        Payload::ImportSection(section) => ends(t, section.count()),
-        Payload::ExportSection(section) => ends(t, section.count()),
+        Payload::ImportSection(section) => {
+            ends(t, section.count())?;
+            section.clone().into_imports().try_for_each(|import| {
+                let import = import.map_err(malformed)?;
+                refuse_reserved(import.module)?;
+                refuse_reserved(import.name)
+            })
+        }
+        Payload::ExportSection(section) => {
+            ends(t, section.count())?;
+            section
+                .clone()
+                .into_iter()
+                .try_for_each(|export| refuse_reserved(export.map_err(malformed)?.name))
+        }
         Payload::FunctionSection(section) => {
             add(&mut t.functions, section.count().into(), "functions", FUNCTIONS_MAX)
         }
@@ -182,14 +204,19 @@ fn count_component(
     };
     match payload {
         Payload::CoreTypeSection(section) => type_bytes(t, section.range().len()),
-        Payload::ComponentTypeSection(section) => type_bytes(t, section.range().len()),
+        Payload::ComponentTypeSection(section) => {
+            type_bytes(t, section.range().len())?;
+            section.clone().into_iter().try_for_each(|ty| check_type(&ty.map_err(malformed)?, t))
+        }
         Payload::ComponentCanonicalSection(section) => {
             add(&mut t.functions, section.count().into(), "functions", FUNCTIONS_MAX)
         }
         Payload::ComponentExportSection(section) => {
             ends(t, section.count())?;
             for export in section.clone() {
-                refuse_code(export.map_err(malformed)?.kind, "exports a core module or component")?;
+                let export = export.map_err(malformed)?;
+                refuse_reserved(export.name.name)?;
+                refuse_code(export.kind, "exports a core module or component")?;
             }
             Ok(())
         }
@@ -198,6 +225,10 @@ fn count_component(
             for import in section.clone() {
                 let kind = import.map_err(malformed)?.ty.kind();
                 refuse_code(kind, "imports a core module or component")?;
+                if kind == ComponentExternalKind::Instance {
+                    let what = "imported interfaces";
+                    add(&mut t.instance_imports, 1, what, INTERFACES_MAX)?;
+                }
             }
             Ok(())
         }
@@ -209,7 +240,7 @@ fn count_component(
             ends(t, section.count())?;
             for instance in section.clone() {
                 if let Instance::Instantiate { module_index, .. } = instance.map_err(malformed)? {
-                    let module = defined(&level.modules, module_index)?;
+                    let module = instantiated(&mut level.modules, module_index)?;
                     level.weight.add(Weight { core_instances: 1, ..module });
                 }
             }
@@ -217,17 +248,37 @@ fn count_component(
         }
         Payload::ComponentInstanceSection(section) => {
             let count = section.count().into();
-            add(&mut t.component_instances, count, "component instances", COMPONENTS_MAX)?;
-            for instance in section.clone() {
-                let instance = instance.map_err(malformed)?;
-                if let ComponentInstance::Instantiate { component_index, .. } = instance {
-                    level.weight.add(defined(&level.components, component_index)?);
-                }
-            }
-            Ok(())
+            add(&mut t.component_instances, count, "component instances", COMPONENTS_MAX)
         }
         _ => Ok(()),
     }
+}
+
+/// The validator copies what an instance's type declares for each import of it, resources and all.
+/// So there are few, and none in one another, as WIT has neither.
+fn check_type(ty: &ComponentType<'_>, totals: &mut Totals) -> Result<(), Refused> {
+    let nested = || Err(Refused::Structure { what: "nests the types of instances" });
+    let declarations = match ty {
+        ComponentType::Instance(declarations) => declarations,
+        ComponentType::Component(_) => return nested(),
+        _ => return Ok(()),
+    };
+    let count = declarations.len() as u64;
+    add(&mut totals.declarations, count, "declarations in interfaces", DECLARATIONS_MAX)?;
+    for declaration in declarations {
+        match declaration {
+            InstanceTypeDeclaration::Type(
+                ComponentType::Instance(_) | ComponentType::Component(_),
+            ) => return nested(),
+            InstanceTypeDeclaration::Export { ty, .. }
+                if ty.kind() == ComponentExternalKind::Instance =>
+            {
+                return nested();
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn check_alias(alias: &ComponentAlias<'_>) -> Result<(), Refused> {
@@ -251,9 +302,20 @@ fn refuse_code(kind: ComponentExternalKind, what: &'static str) -> Result<(), Re
     }
 }
 
-fn defined(definitions: &[Weight], index: u32) -> Result<Weight, Refused> {
+fn instantiated(modules: &mut [Option<Weight>], index: u32) -> Result<Weight, Refused> {
     let what = "instantiates what it has not defined before";
-    definitions.get(index as usize).copied().ok_or(Refused::Structure { what })
+    let module = modules.get_mut(index as usize).ok_or(Refused::Structure { what })?;
+    module.take().ok_or(Refused::Structure { what: "instantiates a core module twice" })
+}
+
+/// The meter's own names must not be there twice.
+fn refuse_reserved(name: &str) -> Result<(), Refused> {
+    if name == METER_EXPORT || name.starts_with(RESERVED) {
+        return Err(Refused::Structure {
+            what: "uses a name that the meter needs, syncline-meter",
+        });
+    }
+    Ok(())
 }
 
 fn type_bytes(totals: &mut Totals, bytes: usize) -> Result<(), Refused> {

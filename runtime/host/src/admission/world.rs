@@ -7,10 +7,12 @@ use wasmparser::{Parser, Payload};
 use super::{Refused, malformed};
 use crate::abi::{MERGE, TYPES};
 use crate::fault::shown;
+use crate::wasi;
 
 const NAME_BYTES_MAX: usize = 256;
 
-/// Nothing may be imported but the world's own types, which are no code.
+/// Nothing may be imported but the world's own types, which are no code, and the parts of WASI that
+/// are provided. That those are used in their own form shows when they are linked.
 pub(super) fn check_imports(component: &[u8], types: &Types) -> Result<(), Refused> {
     let mut depth = 0;
     for payload in Parser::new(0).parse_all(component) {
@@ -34,6 +36,7 @@ fn check_import(name: &str, types: &Types) -> Result<(), Refused> {
         return Err(Refused::NewerWorld { name: shown_name() });
     }
     let harmless = match types.component_item_for_import(name).map(|item| item.ty) {
+        Some(ComponentEntityType::Instance(_)) if is_wasi(name) => true,
         Some(ComponentEntityType::Type { referenced, .. }) => is_value_type(referenced),
         Some(ComponentEntityType::Instance(id)) if name == TYPES => {
             types[id].exports.values().all(|item| {
@@ -44,6 +47,15 @@ fn check_import(name: &str, types: &Types) -> Result<(), Refused> {
         _ => false,
     };
     if harmless { Ok(()) } else { Err(Refused::Import { name: shown_name() }) }
+}
+
+/// Whether it is an interface that is provided, in a release of 0.2. A later one of the same line may
+/// be asked for: it is served where it asks for nothing new.
+fn is_wasi(name: &str) -> bool {
+    let Some((interface, version)) = name.split_once('@') else { return false };
+    let patch = version.strip_prefix("0.2.").unwrap_or_default();
+    let is_release = !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit());
+    is_release && wasi::ALLOWED.contains(&interface)
 }
 
 /// A resource is a type too, but one that somebody must provide.
