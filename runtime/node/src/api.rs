@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 
 use crate::problem::{Code, Problem};
 use crate::region::Region;
@@ -41,6 +41,7 @@ mod routes {
     pub const FUNCTIONS_UNVERSIONED: &str = "/merge-functions";
     pub const FUNCTION: &str = "/v1/merge-functions/{version}";
     pub const COMPONENT: &str = "/v1/merge-functions/{version}/component";
+    pub const FUNCTION_LOG: &str = "/v1/merge-functions/{version}/log";
     pub const ROLLOUTS: &str = "/v1/rollouts";
     pub const ROLLOUT: &str = "/v1/rollouts/{id}";
     pub const CONFLICTS: &str = "/v1/conflicts";
@@ -58,10 +59,11 @@ pub fn router(api: Api) -> Router {
     let mut router = Router::new()
         .route(routes::ROW, get(rows::get).put(rows::put).delete(rows::delete))
         .route(routes::ROWS, get(rows::list))
-        .route(routes::FUNCTIONS, get(functions::list).post(functions::upload))
-        .route(routes::FUNCTIONS_UNVERSIONED, post(functions::upload))
+        .route(routes::FUNCTIONS, get(functions::list).merge(upload()))
+        .route(routes::FUNCTIONS_UNVERSIONED, upload())
         .route(routes::FUNCTION, get(functions::show))
         .route(routes::COMPONENT, get(functions::component))
+        .route(routes::FUNCTION_LOG, get(functions::log))
         .route(routes::ROLLOUTS, get(rollouts::list))
         .route(routes::ROLLOUT, get(rollouts::show))
         .route(routes::CONFLICTS, get(conflicts::list))
@@ -84,6 +86,11 @@ pub fn router(api: Api) -> Router {
         })
         .layer(from_fn(take_small_body))
         .with_state(api)
+}
+
+/// An upload limits itself to what a component may have; axum would to 2 MiB.
+fn upload() -> MethodRouter<Api> {
+    post(functions::upload).layer(DefaultBodyLimit::disable())
 }
 
 /// Bodies up to this size are read before anything is checked.

@@ -34,7 +34,7 @@ pub fn main() -> ExitCode {
     };
     let format = cli.shared.output;
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             failure.report(format);
             failure.exit_code()
@@ -49,7 +49,7 @@ fn refuse_usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() { failure::WRONG_USAGE.into() } else { ExitCode::SUCCESS }
 }
 
-fn run(cli: Cli) -> Result<(), Failure> {
+fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let out = Output::new(cli.shared.output);
     let client = || Client::new(&cli.shared.url, cli.shared.token.as_deref());
     match cli.command {
@@ -63,5 +63,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Digests(args) => digests::run(&args, &cli.shared, &out),
         Command::Topology => topology::show(&client(), &out),
         Command::Link(command) => topology::link(command, &client(), &out),
+        Command::CompileFunction => return Ok(syncline_host::compile_worker()),
     }
+    .map(|()| ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use syncline_bus::EmbeddedBus;
 use syncline_core::RegionId;
+use syncline_host::Compiler;
 use tokio::net::TcpListener;
 
 use crate::api::{Api, DevLinks};
@@ -25,6 +26,8 @@ pub struct DevOptions {
     pub data: PathBuf,
     /// The first region's port on 127.0.0.1; the others follow.
     pub port: u16,
+    /// Where all of them compile merge functions, one at a time.
+    pub compiler: Compiler,
 }
 
 /// Runs the regions until the process is told to stop.
@@ -49,6 +52,7 @@ pub fn run(options: DevOptions) -> Result<()> {
                 partitions: default_partitions(),
                 limits: LimitsConfig::default(),
                 cuts: dev.cuts().clone(),
+                compiler: options.compiler.clone(),
             },
             &bus,
         )?;
@@ -167,6 +171,7 @@ mod tests {
             regions: names.iter().map(ToString::to_string).collect(),
             data: "unused".into(),
             port: 0,
+            compiler: Compiler::InProcess,
         };
         assert_eq!(regions_of(&options(&["a", "b"])).unwrap().len(), 2);
         for bad in [&[][..], &["a", "a"], &["a b"], &["a.b"]] {

@@ -33,7 +33,7 @@ use syncline_applier::{Site, WriteRequest};
 use syncline_core::{
     FunctionVersion, Image, PartitionCount, Precondition, RegionId, RowKey, TableName, partition_of,
 };
-use syncline_host::Host;
+use syncline_host::{Compiler, Host};
 use syncline_store::SledStore;
 use tokio::sync::oneshot;
 
@@ -63,6 +63,8 @@ pub struct RegionOptions {
     pub limits: LimitsConfig,
     /// How many of its links are cut, for development.
     pub cuts: Cuts,
+    /// Where it compiles merge functions.
+    pub compiler: Compiler,
 }
 
 /// How often a region says something of itself to each partition.
@@ -215,6 +217,11 @@ impl Region {
     /// True if the function can be called here.
     pub fn is_loaded(&self, version: &FunctionVersion) -> bool {
         self.shared.host.manifest(version).is_some()
+    }
+
+    /// What a loaded merge function had to say in this region since its start. None: it is not loaded.
+    pub fn function_log(&self, version: &FunctionVersion) -> Option<syncline_host::FunctionLog> {
+        self.shared.host.log(version)
     }
 
     async fn control(&self, work: ControlWork) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use syncline_bus::EmbeddedBus;
+use syncline_host::Compiler;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -27,8 +28,8 @@ pub(crate) struct Served {
     pub(crate) listener: TcpListener,
 }
 
-/// Runs one region until the process is told to stop.
-pub fn run(file: &Path) -> Result<()> {
+/// Runs one region until the process is told to stop. Merge functions are compiled by `compiler`.
+pub fn run(file: &Path, compiler: Compiler) -> Result<()> {
     init_logging();
     let config = config::load(file)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -44,6 +45,7 @@ pub fn run(file: &Path) -> Result<()> {
             partitions: config.partitions,
             limits: config.limits,
             cuts: Cuts::default(),
+            compiler,
         },
         &bus,
     )?;

@@ -11,6 +11,7 @@ use syncline_core::{
     Change, ChangeId, ChangeRecord, Hlc, Image, Operation, PartitionCount, Precondition, RegionId,
     RowKey, Stamp, VersionVector, WriteRefused, partition_of,
 };
+use syncline_host::Compiler;
 use syncline_node::config::LimitsConfig;
 use syncline_node::region::{Cuts, PartitionView, Region, RegionOptions, StartError, WriteError};
 use syncline_store::StoreError;
@@ -40,6 +41,7 @@ fn start_with(data: &Path, bus: &EmbeddedBus, name: &str, limits: LimitsConfig) 
         partitions: partitions(),
         limits,
         cuts: Cuts::default(),
+        compiler: Compiler::InProcess,
     };
     Region::start(options, bus).unwrap()
 }
@@ -205,6 +207,7 @@ fn a_data_folder_is_one_regions_alone() {
         partitions: PartitionCount::new(partitions).unwrap(),
         limits: LimitsConfig::default(),
         cuts: Cuts::default(),
+        compiler: Compiler::InProcess,
     };
     let locked = Region::start(options("a", 1), &bus).err().unwrap();
     assert!(matches!(locked, StartError::Store { source: StoreError::Locked { .. }, .. }));

@@ -24,6 +24,9 @@ const FORM_BYTES_MAX: usize = COMPONENT_BYTES_MAX + (64 << 10);
 /// A text field of the form.
 const FIELD_BYTES_MAX: usize = 1 << 10;
 
+/// How long a client is asked to wait for a compiler that is busy or can't be started.
+const COMPILER_BUSY_SECONDS: u32 = 10;
+
 /// What the form holds.
 #[derive(Default)]
 struct Form {
@@ -167,9 +170,11 @@ fn check_sum(announced: Option<&str>, component: &[u8]) -> Result<(), Problem> {
 fn refused_upload(refused: &Refused) -> Problem {
     let code = match refused {
         Refused::TooLarge { .. } => Code::ComponentTooLarge,
+        Refused::NotNow { .. } => Code::TooManyRequests,
         _ => Code::ComponentRefused,
     };
-    Problem::new(code, refused).with("reason", refused.code())
+    let problem = Problem::new(code, refused).with("reason", refused.code());
+    if code == Code::TooManyRequests { problem.retry_after(COMPILER_BUSY_SECONDS) } else { problem }
 }
 
 fn not_deployed(error: DeployError) -> Problem {
@@ -211,6 +216,23 @@ pub(super) async fn component(
     let bytes = blocking(move || Ok(component::bytes(region.store(), &version)?)).await?;
     let bytes = bytes.ok_or_else(|| not_here(&version))?;
     Ok(([(header::CONTENT_TYPE, "application/wasm")], bytes).into_response())
+}
+
+/// `GET /v1/merge-functions/{version}/log`
+pub(super) async fn log(
+    State(api): State<Api>,
+    version: PathOf<String>,
+) -> Result<Json<Value>, Problem> {
+    let version = version_of(version)?;
+    let log = api.region.function_log(&version).ok_or_else(|| not_here(&version))?;
+    let items = log.entries.iter().map(|entry| {
+        json!({
+            "table_name": entry.row.table.as_str(),
+            "row_pk": entry.row.pk.as_str(),
+            "lines": entry.text.lines().collect::<Vec<_>>(),
+        })
+    });
+    Ok(Json(json!({"items": items.collect::<Vec<_>>(), "dropped": log.dropped})))
 }
 
 fn version_of(version: PathOf<String>) -> Result<FunctionVersion, Problem> {

@@ -99,7 +99,8 @@ without it.";
 const FUNCTIONS_EXAMPLES: &str = "\
 Examples:
   syncline functions list
-  syncline functions list --output json";
+  syncline functions list --output json
+  syncline functions log sha256:63fcc538b793685755a84124b6cbe778b153c15f0b7f5a3701aafbd763e0176c";
 
 const CONFLICTS_EXAMPLES: &str = "\
 Examples:
@@ -139,6 +140,9 @@ Examples:
   syncline link heal us-east-1 eu-west-1
 
 Works on `syncline dev` only. A cut link carries nothing in either direction until it is healed.";
+
+/// The command with which a region starts this program again, to compile.
+pub(super) const COMPILE_FUNCTION: &str = "compile-function";
 
 /// Syncline keeps tables in step across regions without a central database.
 #[derive(Debug, Parser)]
@@ -228,6 +232,10 @@ pub(super) enum Command {
     /// Cut and heal the link between two regions of `syncline dev`.
     #[command(subcommand, after_help = LINK_EXAMPLES)]
     Link(LinkCommand),
+    /// What a region starts to compile a merge function apart from itself. It is no command for
+    /// people.
+    #[command(name = COMPILE_FUNCTION, hide = true)]
+    CompileFunction,
 }
 
 #[derive(Debug, Args)]
@@ -368,6 +376,12 @@ pub(super) enum FunctionsCommand {
     /// List the merge functions, and where they are active.
     #[command(after_help = FUNCTIONS_EXAMPLES)]
     List,
+    /// Show what a function wrote and where it failed, in the region that is asked.
+    #[command(after_help = FUNCTIONS_EXAMPLES)]
+    Log {
+        /// The function's version: the checksum of its component.
+        version: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -471,8 +485,10 @@ mod tests {
         let path = format!("{path} {}", command.get_name()).trim().to_owned();
         *command = command.clone().bin_name(&path).term_width(100);
         all.push_str(&format!("===== {path} =====\n{}\n", command.render_long_help()));
-        for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
-            append_help(sub, &path, all);
+        for sub in command.get_subcommands_mut() {
+            if sub.get_name() != "help" && !sub.is_hide_set() {
+                append_help(sub, &path, all);
+            }
         }
     }
 
@@ -492,7 +508,7 @@ mod tests {
         fn check(command: &clap::Command) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Examples:"), "{} has no examples", command.get_name());
-            command.get_subcommands().for_each(check);
+            command.get_subcommands().filter(|sub| !sub.is_hide_set()).for_each(check);
         }
         Cli::command().debug_assert();
         check(&Cli::command());

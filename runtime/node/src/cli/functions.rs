@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::args::FunctionsCommand;
-use super::client::Client;
+use super::client::{Client, encode};
 use super::failure::Failure;
 use super::output::{self, Output, short_version};
 
@@ -35,13 +35,62 @@ struct Table {
 }
 
 pub(super) fn run(command: FunctionsCommand, client: &Client, out: &Output) -> Result<(), Failure> {
-    let FunctionsCommand::List = command;
+    match command {
+        FunctionsCommand::List => list(client, out),
+        FunctionsCommand::Log { version } => log(&version, client, out),
+    }
+}
+
+fn list(client: &Client, out: &Output) -> Result<(), Failure> {
     let answer = client.get("/v1/merge-functions", &[])?;
     if out.is_json() {
         return out.json_as_it_came(&answer.body);
     }
     let functions: Functions = client.decode(&answer)?;
     out.text(&functions.table())
+}
+
+fn log(version: &str, client: &Client, out: &Output) -> Result<(), Failure> {
+    let answer = client.get(&format!("/v1/merge-functions/{}/log", encode(version)), &[])?;
+    if out.is_json() {
+        return out.json_as_it_came(&answer.body);
+    }
+    let log: Log = client.decode(&answer)?;
+    out.text(&log.text())
+}
+
+#[derive(Debug, Deserialize)]
+struct Log {
+    items: Vec<LogEntry>,
+    #[serde(default)]
+    dropped: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct LogEntry {
+    table_name: String,
+    row_pk: String,
+    lines: Vec<String>,
+}
+
+impl Log {
+    /// For each call the row, and under it what it said.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        if self.dropped > 0 {
+            text += &format!("({} older calls are not kept)\n", self.dropped);
+        }
+        for entry in &self.items {
+            text += &format!("{}/{}\n", entry.table_name, entry.row_pk);
+            for line in &entry.lines {
+                text += &format!("  {line}\n");
+            }
+        }
+        if text.is_empty() {
+            text += "It has said nothing since this region started.\n";
+        }
+        text
+    }
 }
 
 impl Functions {

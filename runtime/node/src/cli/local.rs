@@ -1,11 +1,12 @@
 //! The commands that run regions in this process, or look at a region's configuration.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use syncline_host::Compiler;
 
-use super::args::{ConfigCommand, ConfigFile, DevArgs};
+use super::args::{COMPILE_FUNCTION, ConfigCommand, ConfigFile, DevArgs};
 use super::failure::Failure;
 use super::output::Output;
 
@@ -13,12 +14,25 @@ use super::output::Output;
 pub(super) fn dev(args: DevArgs) -> Result<(), Failure> {
     let DevArgs { regions, data, port } = args;
     check_regions(&regions, port).map_err(Failure::Usage)?;
-    crate::dev::run(crate::dev::DevOptions { regions, data, port }).map_err(|error| failed(&error))
+    let options = crate::dev::DevOptions { regions, data, port, compiler: compiler() };
+    crate::dev::run(options).map_err(|error| failed(&error))
 }
 
 /// Runs one region until the process is told to stop.
 pub(super) fn serve(config: &Path) -> Result<(), Failure> {
-    crate::serve::run(config).map_err(|error| failed(&error))
+    crate::serve::run(config, compiler()).map_err(|error| failed(&error))
+}
+
+/// This program again, as a child. On Linux by the name that stays the same file when another
+/// release takes this one's place on disk.
+fn compiler() -> Compiler {
+    let program = if cfg!(target_os = "linux") {
+        PathBuf::from("/proc/self/exe")
+    } else {
+        // Where it is not known, no component can be compiled, and the answer to an upload says so.
+        std::env::current_exe().unwrap_or_default()
+    };
+    Compiler::Process { program, args: vec![COMPILE_FUNCTION.into()] }
 }
 
 /// Looks at a configuration.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use syncline_applier::{Intake, PartitionApplier, Restored, Site, restore};
 use syncline_bus::{Bus, BusError};
 use syncline_core::{FunctionVersion, PartitionCount, RegionId};
-use syncline_host::{Host, HostConfig};
+use syncline_host::{CALL_STACK_BYTES, Host, HostConfig};
 use syncline_store::kv::node::{self, FORMAT, NodeFacts};
 use syncline_store::{Batch, SledStore, Store as _, StoreError};
 use thiserror::Error;
@@ -20,6 +20,9 @@ use super::reader::Link;
 use super::shard::{Shard, ShardWork};
 use super::syncer;
 use super::{Region, RegionOptions, Shared};
+
+/// A merge runs on its shard's thread: room for a call, and for what leads to it.
+const SHARD_STACK_BYTES: usize = CALL_STACK_BYTES + (4 << 20);
 
 /// Shards of a region: threads that partitions belong to.
 const SHARDS_MAX: u32 = 2;
@@ -90,11 +93,12 @@ impl Region {
 }
 
 fn open(options: RegionOptions) -> Result<Arc<Shared>, StartError> {
-    let RegionOptions { region, regions, data, partitions, limits, cuts } = options;
+    let RegionOptions { region, regions, data, partitions, limits, cuts, compiler } = options;
     let in_store = |source| StartError::Store { region: region.clone(), source };
     let store = SledStore::open(data.join("store")).map_err(in_store)?;
     check_identity(&store, &region, &data, partitions)?;
-    let host = HostConfig { cache_dir: Some(data.join("compiled")), ..HostConfig::default() };
+    let cache_dir = Some(data.join("compiled"));
+    let host = HostConfig { cache_dir, compiler, ..HostConfig::default() };
     let in_host = |reason: String| StartError::Host { region: region.clone(), reason };
     let host = Host::new(host).map_err(|error| in_host(error.to_string()))?;
     let links = LinkStates::new(regions.iter().filter(|peer| **peer != region), partitions);
@@ -185,7 +189,9 @@ fn run(
     for (partitions, (_, work)) in by_shard.into_iter().zip(queues) {
         let (shared, feeds) = (Arc::clone(&shared), Arc::clone(feeds));
         let shard = Shard::new(shared, partitions, tickets.clone(), feeds);
-        threads.push(std::thread::spawn(move || shard.run(&work)));
+        let thread = std::thread::Builder::new().stack_size(SHARD_STACK_BYTES);
+        let thread = thread.spawn(move || shard.run(&work));
+        threads.push(thread.unwrap_or_else(|error| panic!("start a shard's thread: {error}")));
     }
     let controller = Controller {
         shared: Arc::clone(&shared),
