@@ -15,6 +15,8 @@ Tasks:
                              seeds until a check finds it; built in a folder of its own
   sim replay SEED            tells all that happens in one seed; with --shrunk only what it takes
   sim cost                   measures what a row costs by how many rows there are
+  fuzz TARGET [ARGUMENTS]    random cases against the host until one fails; TARGET is admission, meter
+                             or merge; for a minute unless --minutes or --count says otherwise
   vectors FILE               checks a file of convergence vectors against the core
   bench [FILTER]             the benchmarks whose name contains FILTER; all without one
 
@@ -28,6 +30,9 @@ Examples:
   cargo xtask sim replay 341 --shrunk
   cargo xtask sim --bugs --bug arrival-order
   cargo xtask sim -- --help            the simulator's own options
+  cargo xtask fuzz meter --minutes 30
+  cargo xtask fuzz admission --seed 4711 --count 1
+  cargo xtask fuzz merge --help        the fuzzer's own options
   cargo xtask vectors tests/golden/convergence/vectors.jsonl
   cargo xtask bench fold
 

@@ -5,6 +5,7 @@
 
 mod cargo;
 mod demo;
+mod fuzz;
 mod help;
 mod other;
 mod report;
@@ -24,6 +25,7 @@ enum Command {
     Demo(demo::Options),
     Test(test::Options),
     Sim(sim::Options),
+    Fuzz(Vec<OsString>),
     Vectors(OsString),
     Bench(Vec<OsString>),
 }
@@ -52,6 +54,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => test::run(options),
         Command::Sim(options) => sim::run(&options),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Vectors(file) => other::vectors(&file),
         Command::Bench(arguments) => other::bench(&arguments),
     }
@@ -84,6 +87,10 @@ fn parse(arguments: &[OsString]) -> Result<Command, String> {
             _ => Err("test takes nothing but --ci".into()),
         },
         Some("sim") => Ok(Command::Sim(sim::Options::of(rest))),
+        Some("fuzz") => match rest {
+            [] => Err("fuzz takes what is to be fuzzed: admission, meter or merge".into()),
+            arguments => Ok(Command::Fuzz(arguments.to_vec())),
+        },
         Some("vectors") => match rest {
             [file] => Ok(Command::Vectors(file.clone())),
             _ => Err("vectors takes one file".into()),
@@ -114,6 +121,8 @@ mod tests {
         assert_eq!(parsed(&["test", "--ci"]), Ok(Command::Test(test::Options { ci: true })));
         let played = sim::Options { bugs: false, arguments: vec!["run".into(), "--twice".into()] };
         assert_eq!(parsed(&["sim", "--twice"]), Ok(Command::Sim(played)));
+        let fuzzed = ["meter", "--seed", "7"].map(OsString::from).to_vec();
+        assert_eq!(parsed(&["fuzz", "meter", "--seed", "7"]), Ok(Command::Fuzz(fuzzed)));
         assert_eq!(parsed(&["vectors", "a b"]), Ok(Command::Vectors("a b".into())));
         assert_eq!(parsed(&["bench", "fold"]), Ok(Command::Bench(vec!["fold".into()])));
         for help in [&["help"][..], &["-h"], &["--help"], &["demo", "--help"], &["test", "-h"]] {
@@ -123,15 +132,21 @@ mod tests {
 
     #[test]
     fn what_it_does_not_know_is_wrong_usage() {
-        for wrong in [&[][..], &["tset"], &["test", "--fast"], &["vectors"], &["vectors", "a", "b"]]
-        {
+        for wrong in [
+            &[][..],
+            &["tset"],
+            &["test", "--fast"],
+            &["fuzz"],
+            &["vectors"],
+            &["vectors", "a", "b"],
+        ] {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
         }
     }
 
     #[test]
     fn the_help_names_every_task_with_an_example() {
-        for task in ["demo", "test", "sim", "vectors", "bench"] {
+        for task in ["demo", "test", "sim", "fuzz", "vectors", "bench"] {
             assert!(help::TEXT.contains(&format!("\n  cargo xtask {task}")), "{task}");
         }
     }

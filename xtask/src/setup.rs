@@ -11,15 +11,28 @@ use crate::report::say;
 /// What merge functions are compiled for.
 pub(crate) const GUEST_TARGET: &str = "wasm32-unknown-unknown";
 
+/// What the tests also compile some for, as somebody without the build command would.
+const PLAIN_GUEST_TARGET: &str = "wasm32-wasip2";
+
 /// Adds the standard library that merge functions are compiled against.
 pub(crate) fn guest_target() -> Result<()> {
-    let libraries = ["--print", "target-libdir", "--target", GUEST_TARGET];
+    target(GUEST_TARGET)
+}
+
+/// Adds all that the tests compile merge functions against.
+pub(crate) fn guest_targets() -> Result<()> {
+    target(GUEST_TARGET)?;
+    target(PLAIN_GUEST_TARGET)
+}
+
+fn target(target: &str) -> Result<()> {
+    let libraries = ["--print", "target-libdir", "--target", target];
     if output("rustc", &libraries).is_some_and(|dir| Path::new(&dir).is_dir()) {
         return Ok(());
     }
-    say(&format!("adding the Rust target {GUEST_TARGET}, for merge functions"));
-    rustup(&["target", "add", GUEST_TARGET]).with_context(|| {
-        format!("merge functions are compiled for {GUEST_TARGET}; add it to this Rust toolchain")
+    say(&format!("adding the Rust target {target}, for merge functions"));
+    rustup(&["target", "add", target]).with_context(|| {
+        format!("merge functions are compiled for {target}; add it to this Rust toolchain")
     })
 }
 

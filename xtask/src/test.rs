@@ -20,6 +20,8 @@ const SEEDS: &str = "1000";
 const SEEDS_FOR_BUGS: &str = "20000";
 
 const GUESTS: [&str; 2] = ["--manifest-path", "guest-examples/Cargo.toml"];
+/// Hostile ones that the tests build by plain cargo.
+const PLAIN_GUESTS: [&str; 2] = ["--manifest-path", "tests/hostile/guests/std/Cargo.toml"];
 const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
 
 /// How the tests are run.
@@ -46,7 +48,7 @@ impl Run {
         let changed_before = changed_files();
         self.report.step(Kind::SetUp, "looking for what the toolchain lacks", || {
             setup::lint_tools()?;
-            setup::guest_target()
+            setup::guest_targets()
         })?;
         self.format_and_lints()?;
         self.tests()?;
@@ -68,6 +70,8 @@ impl Run {
         let fmt = ["fmt", "--all", "--check"];
         self.step(Kind::Format, "format", &mut cargo(&fmt))?;
         self.step(Kind::Format, "format of the guests", cargo(&fmt).args(GUESTS))?;
+        let what = "format of the guests of plain cargo";
+        self.step(Kind::Format, what, cargo(&fmt).args(PLAIN_GUESTS))?;
 
         let every = ["--workspace", "--all-targets"];
         let mut all = self.cargo("clippy");

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use syncline_bus::EmbeddedBus;
+use syncline_host::Compiler;
 use syncline_node::api::{Api, serve};
 use syncline_node::config::{LimitsConfig, default_partitions};
 use syncline_node::region::{Cuts, Region, RegionOptions};
@@ -21,6 +22,7 @@ fn start(data: &std::path::Path) -> String {
         partitions: default_partitions(),
         limits: LimitsConfig::default(),
         cuts: Cuts::default(),
+        compiler: Compiler::InProcess,
     };
     let region = Region::start(options, &bus).expect("start the region");
     let api = Api { region: Arc::new(region), dev: None };

@@ -144,6 +144,11 @@ impl Dev {
         self.folder.path().join("data")
     }
 
+    /// The process, while it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// The first region's port.
     pub fn port(&self) -> u16 {
         self.port

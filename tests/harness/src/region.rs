@@ -39,9 +39,14 @@ pub enum If<'a> {
 impl Region {
     /// A client of the region at `url`.
     pub fn new(name: &str, url: &str) -> Self {
+        Self::with_timeout(name, url, ANSWER_TIMEOUT)
+    }
+
+    /// A client that gives up on an answer after so long.
+    pub fn with_timeout(name: &str, url: &str, timeout: Duration) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(ANSWER_TIMEOUT))
+            .timeout_global(Some(timeout))
             .proxy(None)
             .build();
         Self { name: name.to_owned(), url: url.to_owned(), agent: config.new_agent() }

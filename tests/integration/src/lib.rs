@@ -6,10 +6,12 @@
 
 mod cli;
 mod guests;
+mod memory;
 mod outcomes;
 mod raw;
 
 pub use cli::{Ran, run_cli};
 pub use guests::{BadGuest, core_module, of_another_world};
+pub use memory::{peak_bytes, with_children_bytes};
 pub use outcomes::one_outcome_each;
 pub use raw::send_raw;

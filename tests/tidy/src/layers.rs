@@ -21,17 +21,18 @@ const LAYERS: [(&str, &[&str]); 9] = [
 ];
 
 /// For tests of a part of the product there is more.
-const FOR_ITS_TESTS: [&str; 2] = ["syncline-guest-build", "syncline-store"];
+const FOR_ITS_TESTS: [&str; 3] = ["syncline-guest-build", "syncline-hostile", "syncline-store"];
 
 /// Libraries that one part wraps, so that the others need not know them. Tests and tools may use
 /// what is named last.
 const WRAPPED: [(&str, &[&str]); 6] = [
-    ("wasmtime", &["syncline-host"]),
+    // Fuzzing holds what the host's pass makes against engines that are set up in other ways.
+    ("wasmtime", &["syncline-host", "syncline-fuzz"]),
     ("rdkafka", &["syncline-bus"]),
     // The benchmarks measure the store beside the bare sled.
     ("sled", &["syncline-store", "syncline-bench"]),
     ("axum", &["syncline-node"]),
-    ("clap", &["syncline-node", "syncline-demo", "syncline-sim"]),
+    ("clap", &["syncline-node", "syncline-demo", "syncline-fuzz", "syncline-sim"]),
     ("wit-bindgen", &["syncline-sdk"]),
 ];
 

@@ -178,8 +178,8 @@ fn a_component_that_is_no_merge_function_is_refused_and_not_stored() {
     for (what, component, reasons) in [
         ("garbage", b"no component at all".to_vec(), &["not-wasm"][..]),
         ("nothing", Vec::new(), &["not-wasm"]),
-        ("a core module", core_module().unwrap(), &["core-module"]),
-        ("another world", of_another_world().unwrap(), &["no-merge-export"]),
+        ("a core module", core_module(), &["core-module"]),
+        ("another world", of_another_world(), &["no-merge-export"]),
         ("cut short", good[..middle].to_vec(), &["malformed-component", "invalid-component"]),
         ("damaged", damaged, &["malformed-component", "invalid-component"]),
     ] {

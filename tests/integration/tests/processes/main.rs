@@ -8,5 +8,6 @@ mod command_line;
 mod crashes;
 mod cut_and_heal;
 mod data_folder;
+mod hostile;
 mod inserts;
 mod no_laws;
