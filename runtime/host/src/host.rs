@@ -201,15 +201,8 @@ impl Host {
 
     /// As [`MergeFunctions::merge`] but for the function's log, and says what the call used up.
     pub fn run(&self, version: &FunctionVersion, input: &MergeInput<'_>) -> Result<Run, HostFault> {
-        let inner = &*self.0;
-        let function = inner.function(version).ok_or(HostFault::NotHere(*version))?;
-        let limit = inner.wall_clock_limit;
-        let backstop = Backstop { deadline: Instant::now() + limit, limit };
-        let _pass = inner.gate.enter(backstop.deadline).ok_or_else(|| backstop.fault())?;
-        // A panic would be the engine's, and must not take down the partition's thread: all that it
-        // could leave half done is the call's own store, which ends with it.
-        catch_unwind(AssertUnwindSafe(|| function.call(&inner.engine, input, &backstop)))
-            .unwrap_or_else(|_| Err(HostFault::Engine("the engine panicked".into())))
+        let function = self.0.function(version).ok_or(HostFault::NotHere(*version))?;
+        self.0.call(&function, input)
     }
 }
 
@@ -219,15 +212,24 @@ impl MergeFunctions for Host {
         version: &FunctionVersion,
         input: &MergeInput<'_>,
     ) -> Result<Result<Merged, GuestFault>, HostFault> {
-        let run = self.run(version, input)?;
-        if let Some(function) = self.0.function(version) {
-            function.log.note(input.row, run.log);
-        }
+        let function = self.0.function(version).ok_or(HostFault::NotHere(*version))?;
+        let run = self.0.call(&function, input)?;
+        function.log.note(input.row, run.log);
         Ok(run.outcome)
     }
 }
 
 impl Inner {
+    fn call(&self, function: &Function, input: &MergeInput<'_>) -> Result<Run, HostFault> {
+        let limit = self.wall_clock_limit;
+        let backstop = Backstop { deadline: Instant::now() + limit, limit };
+        let _pass = self.gate.enter(backstop.deadline).ok_or_else(|| backstop.fault())?;
+        // A panic would be the engine's, and must not take down the partition's thread: all that it
+        // could leave half done is the call's own store, which ends with it.
+        catch_unwind(AssertUnwindSafe(|| function.call(&self.engine, input, &backstop)))
+            .unwrap_or_else(|_| Err(HostFault::Engine("the engine panicked".into())))
+    }
+
     fn function(&self, version: &FunctionVersion) -> Option<Arc<Function>> {
         self.functions.read().unwrap_or_else(PoisonError::into_inner).get(version).cloned()
     }
