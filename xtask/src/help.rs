@@ -19,6 +19,8 @@ Tasks:
                              or merge; for a minute unless --minutes or --count says otherwise
   vectors FILE               checks a file of convergence vectors against the core
   bench [FILTER]             the benchmarks whose name contains FILTER; all without one
+  bench cosmwasm [ROUNDS]    merges a second natively, in the host and in cosmwasm-vm, in one run;
+                             builds another workspace, which takes minutes the first time
 
 Examples:
   cargo xtask demo
@@ -35,6 +37,7 @@ Examples:
   cargo xtask fuzz merge --help        the fuzzer's own options
   cargo xtask vectors tests/golden/convergence/vectors.jsonl
   cargo xtask bench fold
+  cargo xtask bench cosmwasm
 
 What it says about its own work goes to stderr. Exit code 0: done; 1: a step failed; 2: wrong usage.
 ";

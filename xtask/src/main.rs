@@ -28,6 +28,7 @@ enum Command {
     Fuzz(Vec<OsString>),
     Vectors(OsString),
     Bench(Vec<OsString>),
+    BenchCosmwasm(Vec<OsString>),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +58,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Vectors(file) => other::vectors(&file),
         Command::Bench(arguments) => other::bench(&arguments),
+        Command::BenchCosmwasm(arguments) => other::bench_cosmwasm(&arguments),
     }
 }
 
@@ -95,7 +97,10 @@ fn parse(arguments: &[OsString]) -> Result<Command, String> {
             [file] => Ok(Command::Vectors(file.clone())),
             _ => Err("vectors takes one file".into()),
         },
-        Some("bench") => Ok(Command::Bench(rest.to_vec())),
+        Some("bench") => match rest {
+            [name, rest @ ..] if name == "cosmwasm" => Ok(Command::BenchCosmwasm(rest.to_vec())),
+            _ => Ok(Command::Bench(rest.to_vec())),
+        },
         _ => Err(format!("there is no task {:?}", name.to_string_lossy())),
     }
 }
@@ -125,6 +130,8 @@ mod tests {
         assert_eq!(parsed(&["fuzz", "meter", "--seed", "7"]), Ok(Command::Fuzz(fuzzed)));
         assert_eq!(parsed(&["vectors", "a b"]), Ok(Command::Vectors("a b".into())));
         assert_eq!(parsed(&["bench", "fold"]), Ok(Command::Bench(vec!["fold".into()])));
+        let rounds = Ok(Command::BenchCosmwasm(vec!["101".into()]));
+        assert_eq!(parsed(&["bench", "cosmwasm", "101"]), rounds);
         for help in [&["help"][..], &["-h"], &["--help"], &["demo", "--help"], &["test", "-h"]] {
             assert_eq!(parsed(help), Ok(Command::Help), "{help:?}");
         }

@@ -1,11 +1,12 @@
-//! The smaller tasks: vectors and benches.
+//! The smaller tasks: vectors and benchmarks.
 
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
-use crate::cargo::{binary, build, cargo, passed_on, status};
+use crate::cargo::{binary, build, cargo, passed_on, root, status};
 use crate::report::say;
 use crate::setup;
 
@@ -25,5 +26,21 @@ pub(crate) fn bench(arguments: &[OsString]) -> Result<ExitCode> {
     say("building and running the benchmarks, in the profile of the demo and the tests");
     let mut command = cargo(&["bench", "--profile", "dev"]);
     let ended = status(command.args(BENCHES).arg("--").args(arguments))?;
+    Ok(passed_on(ended))
+}
+
+/// The host beside cosmwasm-vm: a workspace of its own, as nothing else needs that engine.
+pub(crate) fn bench_cosmwasm(arguments: &[OsString]) -> Result<ExitCode> {
+    setup::guest_target()?;
+    say(
+        "building the comparison with cosmwasm-vm: another workspace, with a second engine, so the \
+         first time takes some minutes; then it measures for half a minute",
+    );
+    let folder = root().join("tests/bench/cosmwasm");
+    let mut command = cargo(&["run", "--release", "--locked"]);
+    if env::var_os("CARGO_TARGET_DIR").is_none() {
+        command.arg("--target-dir").arg(root().join("target/cosmwasm"));
+    }
+    let ended = status(command.current_dir(folder).arg("--").args(arguments))?;
     Ok(passed_on(ended))
 }

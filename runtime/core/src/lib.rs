@@ -22,7 +22,6 @@ mod control;
 mod digest;
 mod hlc;
 mod id;
-mod image;
 mod membership;
 mod merge;
 mod partition;
@@ -49,7 +48,6 @@ pub use id::{
     ChangeId, FunctionVersion, InvalidId, PartitionCount, RegionId, RowKey, RowPk, TableName,
     partition_of,
 };
-pub use image::{IMAGE_BYTES_MAX, Image, NotCanonical};
 pub use membership::{
     Cut, Duty, Membership, MembershipAnswer, MembershipChange, MembershipId, MembershipRecord,
     MembershipState, MembershipView, ProposeRefused, REGIONS_MAX,
@@ -66,4 +64,5 @@ pub use rollout::{
 };
 pub use row::{Absorbed, Fold, FoldStep, Held, Row, RowState, Settled};
 pub use start_check::{StartCheck, StartVerdict};
+pub use syncline_image::{IMAGE_BYTES_MAX, Image, NotCanonical};
 pub use vector::VersionVector;

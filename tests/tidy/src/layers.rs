@@ -5,18 +5,29 @@ use crate::violation::Violation;
 
 /// What a part of the product may use of this workspace. Whatever is not named here is a test or a
 /// tool, and nothing of the product may use it but in its tests.
-const LAYERS: [(&str, &[&str]); 9] = [
-    ("syncline-core", &[]),
+const LAYERS: [(&str, &[&str]); 11] = [
+    ("syncline-image", &[]),
+    ("syncline-core", &["syncline-image"]),
     ("syncline-host", &["syncline-core"]),
     ("syncline-bus", &["syncline-core"]),
     ("syncline-store", &["syncline-core"]),
     ("syncline-applier", &["syncline-bus", "syncline-core", "syncline-store"]),
     (
         "syncline-node",
-        &["syncline-applier", "syncline-bus", "syncline-core", "syncline-host", "syncline-store"],
+        &[
+            "syncline-applier",
+            "syncline-bus",
+            "syncline-core",
+            "syncline-guest-build",
+            "syncline-host",
+            "syncline-sdk",
+            "syncline-store",
+            "syncline-verifier",
+        ],
     ),
     ("syncline-sdk", &["syncline-sdk-macros"]),
     ("syncline-sdk-macros", &[]),
+    ("syncline-verifier", &["syncline-image", "syncline-sdk"]),
     ("syncline-guest-build", &[]),
 ];
 
@@ -37,7 +48,7 @@ const WRAPPED: [(&str, &[&str]); 6] = [
 ];
 
 /// All that the core may ask for.
-const CORE_ASKS_FOR: [&str; 3] = ["hex", "sha2", "thiserror"];
+const CORE_ASKS_FOR: [&str; 4] = ["hex", "sha2", "syncline-image", "thiserror"];
 /// In the core's tests too.
 const CORE_TESTS_ASK_FOR: [&str; 2] = ["proptest", "serde_json"];
 /// What may not get into the core on any way.

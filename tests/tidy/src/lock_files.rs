@@ -3,8 +3,13 @@
 
 use crate::violation::Violation;
 
-const LOCK_FILES: [&str; 3] =
-    ["Cargo.lock", "guest-examples/Cargo.lock", "tests/hostile/guests/std/Cargo.lock"];
+const LOCK_FILES: [&str; 5] = [
+    "Cargo.lock",
+    "guest-examples/Cargo.lock",
+    "tests/bench/cosmwasm/Cargo.lock",
+    "tests/bench/cosmwasm/contract/Cargo.lock",
+    "tests/hostile/guests/std/Cargo.lock",
+];
 
 /// Lock files that are not among the tracked files.
 pub fn check(tracked: &[String]) -> Vec<Violation> {

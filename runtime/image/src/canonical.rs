@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-use super::IMAGE_BYTES_MAX;
+use crate::image::IMAGE_BYTES_MAX;
 
 /// Objects and arrays nested deeper are refused.
 const DEPTH_MAX: usize = 100;
@@ -35,7 +35,7 @@ pub enum NotCanonical {
     NotInForm { at: usize },
 }
 
-pub(super) fn canonicalize(json: &[u8]) -> Result<Vec<u8>, NotCanonical> {
+pub(crate) fn canonicalize(json: &[u8]) -> Result<Vec<u8>, NotCanonical> {
     let text = std::str::from_utf8(json)
         .map_err(|error| NotCanonical::NotUtf8 { at: error.valid_up_to() })?;
     let mut writer =

@@ -1,11 +1,9 @@
-//! A row's content.
-
-mod canonical;
+//! The image as a value.
 
 use std::fmt;
 use std::sync::Arc;
 
-pub use canonical::NotCanonical;
+use crate::canonical::{self, NotCanonical};
 
 /// The largest image, in bytes of its canonical form: 1 MiB.
 pub const IMAGE_BYTES_MAX: usize = 1 << 20;
@@ -14,7 +12,7 @@ pub const IMAGE_BYTES_MAX: usize = 1 << 20;
 ///
 /// Canonical: members sorted by the bytes of their decoded keys, no white space, strings escaped as
 /// in RFC 8785, numbers as they were written. So equal rows are equal bytes in every region, and no
-/// number loses a digit. To everything else in this crate an image is just bytes.
+/// number loses a digit. To the core an image is just bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Image(Arc<[u8]>);
 
