@@ -98,3 +98,10 @@ unsafe impl GlobalAlloc for Bump {
 
 #[global_allocator]
 static ALLOCATOR: Bump = Bump { next: Cell::new(0) };
+
+/// The host isn't asked to call back once it has read an answer: nothing could be given back.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_post_merge {
+    () => {};
+}

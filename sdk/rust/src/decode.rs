@@ -144,7 +144,8 @@ where
     }
 }
 
-/// Says which field an error is about, unless its text begins with the field's name already.
+/// Says which field an error is about, unless its text begins with the field's name already. A text
+/// that goes on from the name is joined to it: `[2]: ...` and `is not ...`.
 #[cold]
 #[inline(never)]
 fn in_field<E: Error>(field: &str, error: &E) -> E {
@@ -153,8 +154,46 @@ fn in_field<E: Error>(field: &str, error: &E) -> E {
         Some(rest) if !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_') => {
             E::custom(text)
         }
-        _ => E::custom(format_args!("{field}: {text}")),
+        _ => {
+            let joint = match text.as_bytes() {
+                [b'[', ..] => "",
+                [b'i', b's', b' ', ..] => " ",
+                _ => ": ",
+            };
+            E::custom(format_args!("{field}{joint}{text}"))
+        }
     }
+}
+
+/// Reads a field that may be absent but not `null`, for
+/// `#[serde(default, deserialize_with = "syncline_sdk::present")]` on an `Option`.
+///
+/// By itself serde reads a `null` as `None`, and a function that doesn't write a `None` loses the
+/// field.
+///
+/// # Errors
+/// Those of `T`.
+///
+/// ```
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Row {
+///     #[serde(default, deserialize_with = "syncline_sdk::present")]
+///     n: Option<u64>,
+/// }
+///
+/// assert_eq!(serde_json::from_str::<Row>("{}")?.n, None);
+/// assert_eq!(serde_json::from_str::<Row>(r#"{"n":1}"#)?.n, Some(1));
+/// assert!(serde_json::from_str::<Row>(r#"{"n":null}"#).is_err());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+pub fn present<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    T::deserialize(deserializer).map(Some)
 }
 
 /// The text of an error, without the place in the image: the image is not at hand for who reads it.

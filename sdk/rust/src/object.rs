@@ -107,6 +107,17 @@ impl<'a> Object<'a> {
     /// ```
     #[must_use]
     pub fn three_way(ancestor: &Self, older: &Self, newer: &Self) -> Self {
+        Self::merge_fields(ancestor, older, newer, Self::choose)
+    }
+
+    /// Asks `choose` for each field that a side has, with the field in the ancestor, the older and
+    /// the newer side.
+    pub(crate) fn merge_fields(
+        ancestor: &Self,
+        older: &Self,
+        newer: &Self,
+        choose: impl Fn(Option<&Field<'a>>, Option<&Field<'a>>, Option<&Field<'a>>) -> Option<Field<'a>>,
+    ) -> Self {
         if older == newer {
             return newer.clone();
         }
@@ -116,10 +127,19 @@ impl<'a> Object<'a> {
         while let Some(name) = lowest(o, n) {
             let (before, left, right) =
                 (take(&mut a, name), take(&mut o, name), take(&mut n, name));
-            let kept = if text(before) == text(right) { left } else { right };
-            fields.extend(kept.cloned());
+            fields.extend(choose(before, left, right));
         }
         Self { fields }
+    }
+
+    /// The older side's field where the newer side did not change it, else the newer side's.
+    pub(crate) fn choose(
+        before: Option<&Field<'a>>,
+        left: Option<&Field<'a>>,
+        right: Option<&Field<'a>>,
+    ) -> Option<Field<'a>> {
+        let kept = if text(before) == text(right) { left } else { right };
+        kept.cloned()
     }
 
     /// Reads an object without copying its values, for
@@ -200,7 +220,7 @@ pub(crate) fn sort_by_name<T>(fields: Vec<T>, name: impl Fn(&T) -> &str) -> Vec<
 
 /// Apart from the generic code, and by a heap: the library's sorts are some 20 KB of code for each
 /// type of element, in a component that will hardly ever sort.
-fn order(names: &[&str]) -> Vec<usize> {
+pub(crate) fn order(names: &[&str]) -> Vec<usize> {
     let places: Vec<_> = names.iter().enumerate().map(|(at, name)| (*name, at)).collect();
     BinaryHeap::from(places).into_sorted_vec().into_iter().map(|(_, at)| at).collect()
 }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::decode::Split;
 use crate::encode;
-use crate::object::{Fields, Name};
+use crate::object::{Fields, Name, Object};
 
 /// A value and the fields of its JSON object that `T` doesn't name, each exactly as written.
 ///
@@ -85,7 +85,8 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Open<T> {
 impl<T: Serialize> Serialize for Open<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let object = encode::object(&self.value, &self.rest, 0).map_err(S::Error::custom)?;
-        let text = String::from_utf8(object).map_err(S::Error::custom)?;
-        RawValue::from_string(text).map_err(S::Error::custom)?.serialize(serializer)
+        // As a map, not as one raw value: a row's top level may be an `Open` too.
+        let mut input = serde_json::Deserializer::from_slice(&object);
+        Object::borrowed(&mut input).map_err(S::Error::custom)?.serialize(serializer)
     }
 }

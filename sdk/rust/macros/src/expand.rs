@@ -3,7 +3,9 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Error, FnArg, GenericParam, ItemFn, ReturnType, Signature, Type};
+use syn::{Error, GenericParam, ReturnType, Type};
+
+use crate::signature::{Argument, Signature};
 
 const SHAPE: &str =
     "a merge function has the form `fn merge(c: Conflict<T>) -> Result<Option<T>, MergeError>`";
@@ -15,43 +17,26 @@ pub(crate) fn merge_function(
     if !attribute.is_empty() {
         return Err(Error::new_spanned(attribute, "`#[merge_function]` takes no arguments"));
     }
-    let function: ItemFn = syn::parse2(item)?;
-    check_form(&function.sig)?;
-    let types = type_check(&function.sig)?;
-    let name = &function.sig.ident;
+    let signature: Signature = syn::parse2(item.clone())?;
+    check_form(&signature)?;
+    let types = type_check(&signature, argument(&signature)?)?;
+    let name = &signature.ident;
     Ok(quote! {
-        #function
+        #item
 
         #types
 
         #[cfg(target_arch = "wasm32")]
-        const _: () = {
-            use ::syncline_sdk::component;
-
-            struct Component;
-
-            impl component::bindings::Guest for Component {
-                fn merge(
-                    mut conflict: component::bindings::syncline::merge::types::Conflict,
-                ) -> ::core::result::Result<
-                    ::core::option::Option<::std::vec::Vec<u8>>,
-                    ::std::string::String,
-                > {
-                    let view = component::view(&mut conflict);
-                    component::answer(::syncline_sdk::resolve(#name, view))
-                }
-            }
-
-            component::bindings::export!(Component with_types_in component::bindings);
-        };
+        ::syncline_sdk::component::export!(#name);
     })
+}
+
+fn refuse<T>(tokens: &dyn ToTokens, what: &str) -> syn::Result<T> {
+    Err(Error::new_spanned(tokens.to_token_stream(), format!("{what}; {SHAPE}")))
 }
 
 /// What can be told without knowing types.
 fn check_form(signature: &Signature) -> syn::Result<()> {
-    let refuse = |tokens: &dyn ToTokens, what: &str| {
-        Err(Error::new_spanned(tokens.to_token_stream(), format!("{what}; {SHAPE}")))
-    };
     if let Some(token) = &signature.asyncness {
         return refuse(token, "a merge function can't be async: it has nothing to wait for");
     }
@@ -65,29 +50,33 @@ fn check_form(signature: &Signature) -> syn::Result<()> {
     if let Some(param) = signature.generics.params.iter().find(typed) {
         return refuse(param, "a merge function can't be generic, except over lifetimes");
     }
-    if signature.inputs.len() != 1 {
-        return match signature.inputs.iter().nth(1) {
-            Some(second) => refuse(second, "a merge function takes one argument"),
-            None => refuse(&signature.ident, "a merge function takes one argument"),
-        };
-    }
     Ok(())
 }
 
-/// A function that is never called and compiles only if the types fit; errors point at the types.
-fn type_check(signature: &Signature) -> syn::Result<TokenStream> {
-    let argument = match signature.inputs.first() {
-        Some(FnArg::Typed(argument)) => &*argument.ty,
-        other => {
-            let message = format!("a merge function can't be a method; {SHAPE}");
-            return Err(Error::new_spanned(other, message));
+/// The type of the one argument.
+fn argument(signature: &Signature) -> syn::Result<&Type> {
+    match &signature.first {
+        None => refuse(&signature.ident, "a merge function takes one argument"),
+        Some(_) if !signature.more.is_empty() => {
+            refuse(&signature.more, "a merge function takes one argument")
         }
-    };
+        Some(Argument::Receiver(receiver)) => {
+            refuse(receiver, "a merge function can't be a method")
+        }
+        // The likeliest slip, which the compiler would explain by trait bounds.
+        Some(Argument::Typed(reference)) if matches!(**reference, Type::Reference(_)) => {
+            refuse(reference, "a merge function takes its conflict by value")
+        }
+        Some(Argument::Typed(argument)) => Ok(argument),
+    }
+}
+
+/// A function that is never called and compiles only if the types fit; errors point at the types.
+fn type_check(signature: &Signature, argument: &Type) -> syn::Result<TokenStream> {
     let ReturnType::Type(_, answer) = &signature.output else {
         let message = format!("a merge function answers with a result; {SHAPE}");
         return Err(Error::new(signature.ident.span(), message));
     };
-    refuse_reference(argument)?;
     let name = &signature.ident;
     let call = quote_spanned! {argument.span()=> ::syncline_sdk::resolve(#name, conflict) };
     let bytes = quote_spanned! {answer.span()=>
@@ -108,17 +97,6 @@ fn type_check(signature: &Signature) -> syn::Result<TokenStream> {
     })
 }
 
-/// The likeliest slip, which the compiler would explain by trait bounds.
-fn refuse_reference(argument: &Type) -> syn::Result<()> {
-    match argument {
-        Type::Reference(_) => {
-            let message = format!("a merge function takes its conflict by value; {SHAPE}");
-            Err(Error::new_spanned(argument, message))
-        }
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,11 +108,16 @@ mod tests {
 
     #[test]
     fn a_function_stays_as_it_is_and_may_borrow() {
-        let text = "fn merge<'a>(c: Conflict<Row<'a>>) -> Answer<'a> { body() }";
-        let expanded = merge_function(TokenStream::new(), text.parse().unwrap()).unwrap();
-        // How tokens are spaced is up to the printer.
-        let packed = |text: &str| text.split_whitespace().collect::<String>();
-        assert!(packed(&expanded.to_string()).starts_with(&packed(text)), "{expanded}");
+        for text in [
+            "fn merge<'a>(c: Conflict<Row<'a>>) -> Answer<'a> { body() }",
+            "#[inline] pub(crate) const fn m(#[a] syncline::Conflict { older, .. }: C) -> R { x }",
+            "fn m(mut c: Conflict<Map<K, V>>,) -> R where u8: Copy { x }",
+        ] {
+            let expanded = merge_function(TokenStream::new(), text.parse().unwrap()).unwrap();
+            // How tokens are spaced is up to the printer.
+            let packed = |text: &str| text.split_whitespace().collect::<String>();
+            assert!(packed(&expanded.to_string()).starts_with(&packed(text)), "{expanded}");
+        }
     }
 
     #[test]
@@ -148,6 +131,10 @@ mod tests {
             ("fn m() -> R { x }", "takes one argument"),
             ("fn m(a: A, b: B) -> R { x }", "takes one argument"),
             ("fn m(self) -> R { x }", "can't be a method"),
+            ("fn m(&mut self) -> R { x }", "can't be a method"),
+            ("fn m(self: Box<Self>) -> R { x }", "can't be a method"),
+            ("fn m(c) -> R { x }", "expected `:`"),
+            ("fn m(c: Conflict<T>, d) -> R { x }", "takes one argument"),
             ("fn m(c: &Conflict<T>) -> R { x }", "by value"),
             ("fn m(c: Conflict<T>) { x }", "answers with a result"),
         ] {

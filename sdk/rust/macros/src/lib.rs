@@ -4,6 +4,7 @@
 //! never changed.
 
 mod expand;
+mod signature;
 
 use proc_macro::TokenStream;
 
