@@ -13,6 +13,7 @@ use wit_component::ComponentEncoder;
 use crate::cargo;
 use crate::error::BuildError;
 use crate::manifest::{self, Manifest};
+use crate::npm;
 use crate::package::Package;
 
 /// A component on disk.
@@ -29,43 +30,74 @@ pub struct BuiltGuest {
 
 /// Builds the package in `manifest_dir` into a component under `target_dir`, which is made if absent.
 ///
-/// Quick if nothing changed: cargo then only looks at the sources' times, and the component's file is
-/// left as it is. The build takes the package's Cargo.lock as it stands (`--locked`).
+/// A folder with Cargo.toml is built by cargo, one with package.json by npm. Quick if nothing changed:
+/// cargo then only looks at the sources' times, npm is not called at all, and the component's file is
+/// left as it is. The build takes the package's lock file as it stands.
 ///
 /// # Errors
-/// A package that is not one of a function, a missing wasm32 target, a build that fails: see
-/// [`BuildError`].
+/// A package that is not one of a function, a missing tool, a build that fails: see [`BuildError`].
 pub fn build(manifest_dir: &Path, target_dir: &Path) -> Result<BuiltGuest, BuildError> {
     let manifest_dir =
         &manifest_dir.canonicalize().map_err(BuildError::file("find", manifest_dir))?;
     fs::create_dir_all(target_dir).map_err(BuildError::file("make folder", target_dir))?;
     let target_dir = &target_dir.canonicalize().map_err(BuildError::file("find", target_dir))?;
-    let package = Package::read(manifest_dir)?;
+    let components = target_dir.join("components");
+    fs::create_dir_all(&components).map_err(BuildError::file("make folder", &components))?;
 
+    let cargo_manifest = manifest_dir.join("Cargo.toml");
+    if !cargo_manifest.is_file() && manifest_dir.join(npm::MANIFEST).is_file() {
+        let path = npm::build(manifest_dir, &components)?;
+        let component = fs::read(&path).map_err(BuildError::file("read component", &path))?;
+        return Ok(BuiltGuest::new(path, &component));
+    }
+    let package = Package::read(manifest_dir)?;
     // Held until the component is written: cargo's own lock ends with cargo, and the module must not
     // change while it is read.
-    let _lock = lock(target_dir)?;
+    let _lock = lock(&target_dir.join("syncline-guest-build.lock"))?;
     let module = cargo::build_module(&package, manifest_dir, target_dir)?;
     let module = fs::read(&module).map_err(BuildError::file("read module", module))?;
     let component = wrap(&package, &module)?;
 
-    let folder = target_dir.join("components");
-    fs::create_dir_all(&folder).map_err(BuildError::file("make folder", &folder))?;
-    let path = folder.join(format!("{}.wasm", package.name));
+    let path = components.join(format!("{}.wasm", package.name));
     write_if_changed(&path, &component)?;
-    Ok(BuiltGuest {
-        path,
-        version_hex: hex::encode(Sha256::digest(&component)),
-        size: component.len() as u64,
-    })
+    Ok(BuiltGuest::new(path, &component))
 }
 
-/// Builds `guest-examples/<name>` of this repository into [`guests_target_dir`].
+impl BuiltGuest {
+    fn new(path: PathBuf, component: &[u8]) -> Self {
+        let version_hex = hex::encode(Sha256::digest(component));
+        Self { path, version_hex, size: component.len() as u64 }
+    }
+}
+
+/// What an example is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// The folder of the example itself.
+    Rust,
+    /// Its folder `assemblyscript`, where it has one.
+    AssemblyScript,
+}
+
+/// Builds the Rust function `guest-examples/<name>` of this repository into [`guests_target_dir`].
 ///
 /// # Errors
 /// As [`build`]; a name that is no folder there.
 pub fn example(name: &str) -> Result<BuiltGuest, BuildError> {
-    build(&examples_dir().join(name), &guests_target_dir())
+    example_in(name, Language::Rust)
+}
+
+/// Builds `guest-examples/<name>` of this repository, as it is written in one language.
+///
+/// # Errors
+/// As [`build`]; a name that is no folder there, or is not written in this language.
+pub fn example_in(name: &str, language: Language) -> Result<BuiltGuest, BuildError> {
+    let example = examples_dir().join(name);
+    let folder = match language {
+        Language::Rust => example,
+        Language::AssemblyScript => example.join("assemblyscript"),
+    };
+    build(&folder, &guests_target_dir())
 }
 
 /// This repository's folder of examples, as it was when this crate was compiled.
@@ -85,11 +117,10 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Waits for its turn among all builds into this folder.
-fn lock(target_dir: &Path) -> Result<File, BuildError> {
-    let path = target_dir.join("syncline-guest-build.lock");
-    let file = File::create(&path).map_err(BuildError::file("open", &path))?;
-    file.lock().map_err(BuildError::file("lock", &path))?;
+/// Waits for its turn among all builds that take this lock.
+pub(crate) fn lock(path: &Path) -> Result<File, BuildError> {
+    let file = File::create(path).map_err(BuildError::file("open", path))?;
+    file.lock().map_err(BuildError::file("lock", path))?;
     Ok(file)
 }
 
@@ -127,7 +158,7 @@ fn exports_merge(component: &[u8]) -> wasmparser::Result<bool> {
 
 /// Puts the whole file in place at once, so that a reader never sees half of it. A file that holds
 /// these bytes already keeps its time, or everything that depends on it would be built again.
-fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+pub(crate) fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());
     }

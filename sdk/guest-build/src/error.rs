@@ -7,12 +7,12 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The folder holds no package that cargo can describe.
+    /// The folder holds no package that its tool can describe.
     #[error("read the package in `{}`: {reason}", manifest_dir.display())]
     Package {
         /// The folder that was asked for.
         manifest_dir: PathBuf,
-        /// What is wrong, in cargo's words where it was cargo that said so.
+        /// What is wrong, in the tool's words where it was the tool that said so.
         reason: String,
     },
     /// `[package.metadata.syncline]` holds something else than it may.
@@ -36,6 +36,22 @@ pub enum BuildError {
         package: String,
         /// What cargo wrote.
         stderr: String,
+    },
+    /// The package is built by npm, and that is not there.
+    #[error(
+        "npm is not installed: a merge function in AssemblyScript is built with Node.js 20 or newer \
+         and npm, which comes with it; install both from https://nodejs.org"
+    )]
+    MissingNpm,
+    /// `npm ci` or the package's own build failed.
+    #[error("build `{package}`; {command} says:\n{output}")]
+    Npm {
+        /// The package's name.
+        package: String,
+        /// The command as one would type it.
+        command: String,
+        /// What it wrote.
+        output: String,
     },
     /// The module that cargo built is no merge function.
     #[error("make a component of `{package}`: {reason}")]

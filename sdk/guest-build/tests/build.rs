@@ -7,7 +7,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use syncline_guest_build::{BuildError, BuiltGuest, build, example, examples_dir, manifest};
+use syncline_guest_build::{
+    BuildError, BuiltGuest, Language, build, example, example_in, examples_dir, manifest,
+};
 use wasmparser::{Parser, Payload};
 
 /// Copies a folder without the results of builds.
@@ -18,7 +20,8 @@ fn copy(from: &Path, to: &Path) {
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_file() {
             fs::copy(entry.path(), target).unwrap();
-        } else if entry.file_name() != "target" {
+        } else if !["build", "node_modules", "target"].iter().any(|name| entry.file_name() == *name)
+        {
             copy(&entry.path(), &target);
         }
     }
@@ -44,7 +47,7 @@ fn the_same_source_elsewhere_gives_the_same_bytes() {
     let elsewhere = tempfile::tempdir().unwrap();
     let root = elsewhere.path().join("another").join("folder");
     let repository = examples_dir().join("..");
-    for folder in ["sdk", "wit", "guest-examples"] {
+    for folder in ["sdk", "runtime/image", "wit", "guest-examples"] {
         copy(&repository.join(folder), &root.join(folder));
     }
     for file in ["Cargo.toml", "rust-toolchain.toml"] {
@@ -53,20 +56,27 @@ fn the_same_source_elsewhere_gives_the_same_bytes() {
     let target = elsewhere.path().join("target");
     let there = build(&root.join("guest-examples/cart"), &target).unwrap();
     assert_eq!((there.version_hex, there.size), (here.version_hex, here.size));
+
+    let here = example_in("cart", Language::AssemblyScript).unwrap();
+    let there = build(&root.join("guest-examples/cart/assemblyscript"), &target).unwrap();
+    assert_eq!((there.version_hex, there.size), (here.version_hex, here.size));
 }
 
 #[test]
 fn a_build_at_rest_changes_nothing_and_builds_take_turns() {
-    let first = example("first-word").unwrap();
-    let written = fs::metadata(&first.path).unwrap().modified().unwrap();
-    let again = std::thread::scope(|scope| {
-        let builds = [(); 3].map(|()| scope.spawn(|| example("first-word").unwrap()));
-        builds.map(|build| build.join().unwrap())
-    });
-    for guest in again {
-        assert_eq!(guest, first);
+    for (name, language) in [("first-word", Language::Rust), ("counter", Language::AssemblyScript)]
+    {
+        let first = example_in(name, language).unwrap();
+        let written = fs::metadata(&first.path).unwrap().modified().unwrap();
+        let again = std::thread::scope(|scope| {
+            let builds = [(); 3].map(|()| scope.spawn(|| example_in(name, language).unwrap()));
+            builds.map(|build| build.join().unwrap())
+        });
+        for guest in again {
+            assert_eq!(guest, first);
+        }
+        assert_eq!(fs::metadata(&first.path).unwrap().modified().unwrap(), written);
     }
-    assert_eq!(fs::metadata(&first.path).unwrap().modified().unwrap(), written);
 }
 
 #[test]
@@ -76,6 +86,10 @@ fn the_manifest_is_in_the_component() {
     assert_eq!(manifest, expected);
     let manifest = manifest_of(&example("cart").unwrap());
     assert_eq!(manifest, r#"{"v":1,"name":"cart","version":"0.1.0","needs_ancestor":true}"#);
+    let manifest = manifest_of(&example_in("cart", Language::AssemblyScript).unwrap());
+    let expected =
+        r#"{"v":1,"name":"cart-assemblyscript","version":"0.1.0","needs_ancestor":true}"#;
+    assert_eq!(manifest, expected);
 }
 
 /// A package of its own, with a lock file, whose Cargo.toml has `more` at its end.
@@ -118,4 +132,35 @@ fn what_is_no_function_is_refused_with_the_reason() {
     assert!(matches!(error, BuildError::Package { .. }), "{error}");
     let error = example("no-such-example").unwrap_err();
     assert!(matches!(error, BuildError::File { .. }), "{error}");
+}
+
+#[test]
+fn what_is_no_function_in_assemblyscript_is_refused_in_the_words_of_its_build() {
+    let folder = tempfile::tempdir().unwrap();
+    let sdk = examples_dir().join("../sdk/assemblyscript").canonicalize().unwrap();
+    let source = folder.path().join("src");
+    fs::create_dir_all(&source).unwrap();
+    let package = |more: &str| {
+        let text = format!(
+            r#"{{"name":"odd","version":"1.2.3","scripts":{{"build":"syncline-build"}},
+                "dependencies":{{"@syncline/sdk":"file:{}"}}{more}}}"#,
+            sdk.display()
+        );
+        fs::write(folder.path().join("package.json"), text).unwrap();
+    };
+    let refusal = || build(folder.path(), &folder.path().join("target")).unwrap_err().to_string();
+
+    package("");
+    let error = refusal();
+    assert!(error.contains("build `odd`") && error.contains("index.ts is missing"), "{error}");
+    assert!(folder.path().join("package-lock.json").is_file());
+    fs::write(source.join("index.ts"), "export const merge: i32 = \"x\";\n").unwrap();
+    let error = refusal();
+    assert!(error.contains("npm run") && error.contains("src/index.ts(1,"), "{error}");
+    package(r#","syncline":{"needs-ancestor":false}"#);
+    let error = refusal();
+    assert!(error.contains("\"syncline.needs-ancestor\" is not known"), "{error}");
+    fs::write(folder.path().join("package.json"), "{}").unwrap();
+    let error = refusal();
+    assert!(error.contains("package.json: missing field `name`"), "{error}");
 }
