@@ -1,14 +1,12 @@
 //! The golden cases of this function.
 
 use syncline_sdk::resolve;
-use syncline_sdk::testing::check_cases;
+use syncline_verifier::Native;
 
 const CASES: &str = include_str!("../cases/golden.json");
 
 #[test]
 fn golden_cases() {
-    match check_cases(CASES, |conflict| resolve(first_word::merge, conflict)) {
-        Ok(count) => assert_eq!(count, 4),
-        Err(differing) => panic!("{differing}"),
-    }
+    let function = Native::new(|conflict| resolve(first_word::merge, conflict));
+    function.assert_cases(CASES);
 }
