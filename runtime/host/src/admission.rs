@@ -5,6 +5,7 @@ mod code;
 mod counts;
 mod world;
 
+use syncline_core::FunctionVersion;
 use thiserror::Error;
 use wasmparser::types::Types;
 use wasmparser::{Encoding, Parser, Payload, Validator};
@@ -123,6 +124,24 @@ impl Refused {
 pub(crate) struct Checked {
     pub(crate) manifest: Manifest,
     types: Types,
+}
+
+/// What a component is, as far as its bytes tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// The checksum of its bytes.
+    pub version: FunctionVersion,
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// What it imports, in its own order: the world's types, and parts of WASI.
+    pub imports: Vec<String>,
+}
+
+/// Looks at a component as an upload does, short of compiling it.
+pub fn inspect(component: &[u8]) -> Result<Inspected, Refused> {
+    let Checked { manifest, .. } = check(component)?;
+    let imports = world::imports(component)?.into_iter().map(str::to_owned).collect();
+    Ok(Inspected { version: FunctionVersion::of(component), manifest, imports })
 }
 
 /// All that is checked of a component's bytes.

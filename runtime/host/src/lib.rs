@@ -29,7 +29,7 @@ mod profile;
 mod state;
 mod wasi;
 
-pub use admission::Refused;
+pub use admission::{Inspected, Refused, inspect};
 pub use compile::{
     COMPILE_LOAD_BYTES_MAX, COMPILE_LOAD_SECONDS_MAX, COMPILE_UPLOAD_BYTES_MAX,
     COMPILE_UPLOAD_SECONDS_MAX, Compiler, UPLOAD_ANSWER_SECONDS_MAX, compile_worker,

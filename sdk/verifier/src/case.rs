@@ -14,7 +14,7 @@
 //! - `law` and `third`: in a witness that the verifier has written, the law that it breaks, and for
 //!   associativity the third side, newer than the other two.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use syncline_image::Image;
 use syncline_sdk::{Operation, Side};
@@ -26,7 +26,7 @@ use crate::subject::{Conflict, Outcome};
 const TABLE: &str = "table";
 const ROW_PK: &str = "row";
 /// Of the older, the newer and the third side, where a case says nothing else.
-const REGIONS: [&str; 3] = ["eu-west-1", "us-east-1", "ap-south-1"];
+pub(crate) const REGIONS: [&str; 3] = ["eu-west-1", "us-east-1", "ap-south-1"];
 /// The milliseconds of their HLCs: a second apart, in November 2026.
 const MILLISECONDS: [u64; 3] = [1_795_203_212_000, 1_795_203_213_000, 1_795_203_214_000];
 
@@ -187,8 +187,13 @@ impl Case {
 
     /// The case as the text of a file.
     pub fn to_json(&self) -> String {
+        // Strings, and values that were parsed: there is nothing in it that can fail to be written.
+        serde_json::to_string_pretty(&self.written()).unwrap_or_default()
+    }
+
+    fn written(&self) -> Written {
         let Conflict { table, row_pk, ancestor, older, newer } = &self.conflict;
-        let written = Written {
+        Written {
             name: Some(self.name.clone()),
             law: self.law,
             table: (table != TABLE).then(|| table.clone()),
@@ -210,9 +215,14 @@ impl Case {
                 Some(Expected::Error(text)) => Some(text.clone()),
                 _ => None,
             },
-        };
-        // Strings, and values that were parsed: there is nothing in it that can fail to be written.
-        serde_json::to_string_pretty(&written).unwrap_or_default()
+        }
+    }
+}
+
+/// As in a file, on one line.
+impl Serialize for Case {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.written().serialize(serializer)
     }
 }
 

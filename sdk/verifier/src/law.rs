@@ -109,7 +109,10 @@ fn broken(what: String, trial: &Trial) -> Found {
 
 fn total(trial: &Trial, answer: &Answer) -> Found {
     match &answer.outcome {
-        Outcome::Fault { code, text } => broken(format!("{code}: {text}"), trial),
+        Outcome::Fault { code, text } => {
+            let lines: Vec<&str> = text.lines().map(str::trim).collect();
+            broken(format!("{code}: {}", lines.join(", ")), trial)
+        }
         _ => Found::Holds,
     }
 }

@@ -4,6 +4,7 @@ use fastrand::Rng;
 use syncline_image::Image;
 use syncline_sdk::Side;
 
+use crate::case::REGIONS;
 use crate::json::Value;
 use crate::law::{Trial, trees, with_trees};
 use crate::subject::Conflict;
@@ -64,7 +65,7 @@ impl Mutator {
     pub(crate) fn trial(&mut self, conflict: &Conflict) -> Trial {
         let newer = &conflict.newer;
         let third = Side {
-            region: "third-region".to_owned(),
+            region: REGIONS[2].to_owned(),
             hlc: newer.hlc.saturating_add(1 << 16),
             operation: newer.operation,
             image: newer.image.clone(),

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
+use serde::Serialize;
 
 use crate::case::Case;
 use crate::law::Law;
@@ -19,7 +18,7 @@ pub struct Report {
     pub recorded: usize,
     /// How many were made from those.
     pub generated: usize,
-    /// It ended before all that was asked for was generated, as the fuel for it was used up.
+    /// It ended before all that was asked for was tried, as there was no more time.
     pub stopped_early: bool,
     /// How the function was run; the first made the answers, the others had to answer alike.
     pub engines: Vec<String>,
@@ -70,7 +69,7 @@ pub struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub what: Option<String>,
     /// The smallest conflict found that shows it.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_file")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub witness: Option<Case>,
 }
 
@@ -89,17 +88,13 @@ pub enum Verdict {
 /// A reason against a function.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Blocking {
-    /// The case that shows it: one that was given, or that really happened.
+    /// The case that shows it: one that was given, or that really happened; of a function that is not
+    /// deterministic also a generated one.
     pub case: String,
     /// Total or deterministic: no other law may block.
     pub law: Law,
     /// What happens there.
     pub what: String,
-}
-
-fn as_file<S: Serializer>(case: &Option<Case>, serializer: S) -> Result<S::Ok, S::Error> {
-    let raw = case.as_ref().and_then(|case| RawValue::from_string(case.to_json()).ok());
-    raw.serialize(serializer)
 }
 
 impl Report {
@@ -145,7 +140,7 @@ impl fmt::Display for Report {
             self.conflicts()
         )?;
         if self.stopped_early {
-            writeln!(f, "stopped early: the fuel for verifying was used up")?;
+            writeln!(f, "stopped early: the time for verifying was over")?;
         }
         let Answers { merged, deleted, refused, faults } = self.answers;
         writeln!(

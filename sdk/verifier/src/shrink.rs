@@ -37,11 +37,15 @@ pub(crate) fn smallest(
         let from = best.1.clone();
         for candidate in candidates(&from).take(TRIES_MAX - tries) {
             tries += 1;
-            if let Some(found) = broken(&candidate)?
-                && size(&found.1) < size(&from)
-            {
-                best = found;
-                continue 'smaller;
+            match broken(&candidate) {
+                Ok(Some(found)) if size(&found.1) < size(&from) => {
+                    best = found;
+                    continue 'smaller;
+                }
+                Ok(_) => {}
+                // The smallest until now breaks the law too.
+                Err(Failure::Stopped) => return Ok(best),
+                Err(failure) => return Err(failure),
             }
         }
         return Ok(best);

@@ -1,6 +1,7 @@
 //! What is checked: something that merges conflicts.
 
 use syncline_image::Image;
+use thiserror::Error;
 
 /// A conflict over rows in canonical form.
 pub type Conflict = syncline_sdk::Conflict<Image>;
@@ -52,9 +53,15 @@ pub struct Answer {
 }
 
 /// The call was not made, or not to its end: nothing is known of the function.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the function could not be called: {0}")]
-pub struct Failure(pub String);
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Failure {
+    /// Something around the function failed.
+    #[error("the function could not be called: {0}")]
+    NotCalled(String),
+    /// Whoever verifies has no more time for it. What was found until then counts.
+    #[error("the time for calling the function was over")]
+    Stopped,
+}
 
 /// A merge function that can be called.
 pub trait Subject {

@@ -21,21 +21,19 @@ pub struct Effort {
     pub seed: u64,
     /// How many conflicts are generated.
     pub generated: usize,
-    /// Once the calls have used up so much fuel, no more conflicts are generated. Those that were
-    /// given are tried in any case.
-    pub fuel: u64,
 }
 
 impl Default for Effort {
     fn default() -> Self {
-        Self { seed: 1, generated: 1_000, fuel: u64::MAX }
+        Self { seed: 1, generated: 1_000 }
     }
 }
 
 /// Tries all laws on the conflicts that were given, that were recorded, and that are made of both.
 ///
 /// `others` are the same function, run in other ways; their answers have to be the same. `progress` is
-/// told how many conflicts were tried, and of how many.
+/// told how many conflicts were tried, and of how many. Where a call answers with
+/// [`Failure::Stopped`], the report is of what was tried until then.
 pub fn verify(
     subject: &dyn Subject,
     others: &[&dyn Subject],
@@ -52,39 +50,33 @@ pub fn verify(
         answers: Answers::default(),
         blocking: Vec::new(),
     };
-    let cases = || given.iter().chain(recorded);
-    let conflicts: Vec<&Conflict> = cases().map(|case| &case.conflict).collect();
-    let all = conflicts.len() + effort.generated;
-    let mut mutator = Mutator::new(effort.seed, &conflicts);
-    for (n, case) in cases().enumerate() {
-        let trial = mutator.trial(&case.conflict);
-        run.hold(&trial, Some(&case.name))?;
-        progress(n + 1, all);
-    }
-    let plain = plain();
-    let mut generated = 0;
-    while generated < effort.generated && main.fuel() < effort.fuel {
-        let base = conflicts.get(generated % conflicts.len().max(1)).copied().unwrap_or(&plain);
-        // What can be no conflict counts too, or a base that always ends so would never end.
-        generated += 1;
-        if let Some(trial) = mutator.mutated(base) {
-            run.hold(&trial, None)?;
-        }
-        progress(conflicts.len() + generated, all);
-    }
+    let mut tried = Tried::default();
+    let stopped_early = match run.all(given, recorded, effort, &mut tried, progress) {
+        Ok(()) => false,
+        Err(Failure::Stopped) => true,
+        Err(failure) => return Err(failure),
+    };
     let engines = std::iter::once(&subject).chain(others).map(|s| s.name().to_owned());
     Ok(Report {
         seed: effort.seed,
-        given: given.len(),
-        recorded: recorded.len(),
-        generated,
-        stopped_early: generated < effort.generated,
+        given: tried.cases.min(given.len()),
+        recorded: tried.cases.saturating_sub(given.len()),
+        generated: tried.generated,
+        stopped_early,
         engines: engines.collect(),
         answers: run.answers,
         peak: main.peak.get(),
         findings: run.laws.into_iter().map(Standing::finding).collect(),
         blocking: run.blocking,
     })
+}
+
+/// How many conflicts were tried to their end.
+#[derive(Default)]
+struct Tried {
+    /// Given and recorded, in this order.
+    cases: usize,
+    generated: usize,
 }
 
 /// How it stands with a law.
@@ -120,6 +112,38 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    fn all(
+        &mut self,
+        given: &[Case],
+        recorded: &[Case],
+        effort: Effort,
+        tried: &mut Tried,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<(), Failure> {
+        let cases = || given.iter().chain(recorded);
+        let conflicts: Vec<&Conflict> = cases().map(|case| &case.conflict).collect();
+        let all = conflicts.len() + effort.generated;
+        let mut mutator = Mutator::new(effort.seed, &conflicts);
+        for case in cases() {
+            let trial = mutator.trial(&case.conflict);
+            self.hold(&trial, Some(&case.name))?;
+            tried.cases += 1;
+            progress(tried.cases, all);
+        }
+        let plain = plain();
+        while tried.generated < effort.generated {
+            let of = tried.generated % conflicts.len().max(1);
+            let base = conflicts.get(of).copied().unwrap_or(&plain);
+            // What can be no conflict counts too, or a base that always ends so would never end.
+            if let Some(trial) = mutator.mutated(base) {
+                self.hold(&trial, None)?;
+            }
+            tried.generated += 1;
+            progress(tried.cases + tried.generated, all);
+        }
+        Ok(())
+    }
+
     /// Holds a trial against all laws that are not broken yet. `name`: of the case, where it is none
     /// that was made here.
     fn hold(&mut self, trial: &Trial, name: Option<&str>) -> Result<(), Failure> {
@@ -133,7 +157,12 @@ impl Run<'_> {
         } += 1;
         for standing in &mut self.laws {
             let law = standing.law;
-            let may_block = name.filter(|_| matches!(law, Law::Total | Law::Deterministic));
+            let may_block = match law {
+                Law::Total => name,
+                // Whatever it is found on: regions would differ.
+                Law::Deterministic => Some(name.unwrap_or("a generated conflict")),
+                _ => None,
+            };
             if standing.broken.is_some() && may_block.is_none() {
                 continue;
             }
@@ -200,16 +229,11 @@ fn cut(what: &str) -> String {
 struct Counted<'a> {
     subject: &'a dyn Subject,
     peak: Cell<Peak>,
-    fuel: Cell<u64>,
 }
 
 impl<'a> Counted<'a> {
     fn new(subject: &'a dyn Subject) -> Self {
-        Self { subject, peak: Cell::default(), fuel: Cell::new(0) }
-    }
-
-    fn fuel(&self) -> u64 {
-        self.fuel.get()
+        Self { subject, peak: Cell::default() }
     }
 
     /// Makes calls whose peak doesn't count: those that make a witness small.
@@ -226,7 +250,6 @@ impl Subject for Counted<'_> {
         let answer = self.subject.call(conflict)?;
         if let Some(usage) = answer.usage {
             let peak = self.peak.get();
-            self.fuel.set(self.fuel.get().saturating_add(usage.fuel));
             self.peak.set(Peak {
                 fuel: peak.fuel.max(usage.fuel),
                 stack_bytes: peak.stack_bytes.max(usage.stack_bytes),

@@ -7,7 +7,8 @@ use std::cell::Cell;
 use serde::{Deserialize, Serialize};
 use syncline_sdk::{Conflict, MergeError, Raw, resolve};
 use syncline_verifier::{
-    Case, Effort, Expected, Law, Native, Report, Subject as _, Verdict, check_cases, replay, verify,
+    Answer as Answered, Case, Effort, Expected, Failure, Law, Native, Report, Subject, Verdict,
+    check_cases, replay, verify,
 };
 
 type Answer = Result<Option<Vec<u8>>, MergeError>;
@@ -174,7 +175,7 @@ fn another_engine_that_answers_otherwise_is_found() {
     let one = Native::new(newer);
     let other = Native::new(largest);
     let cases = Case::read(CASES).unwrap();
-    let effort = Effort { generated: 0, ..Effort::default() };
+    let effort = Effort { seed: 1, generated: 0 };
     let report = verify(&one, &[&other], &cases, &[], effort, &mut |_, _| {}).unwrap();
     assert_eq!(report.verdict(Law::Deterministic), Verdict::Broken);
     assert_eq!(report.blocking[0].case, "no ancestor");
@@ -230,12 +231,44 @@ fn a_witness_can_be_replayed_from_its_file() {
 }
 
 #[test]
-fn the_same_seed_makes_the_same_report_and_fuel_ends_it() {
+fn the_same_seed_makes_the_same_report() {
     assert_eq!(report(newer), report(newer));
-    let function = Native::new(newer);
-    let effort = Effort { fuel: 0, ..Effort::default() };
-    let report = verify(&function, &[], &[], &[], effort, &mut |_, _| {}).unwrap();
-    assert!(report.stopped_early && report.generated == 0, "{report}");
+}
+
+/// Answers so many calls, and has no time for more.
+struct Impatient<S> {
+    subject: S,
+    left: Cell<u32>,
+}
+
+impl<S: Subject> Subject for Impatient<S> {
+    fn call(&self, conflict: &syncline_verifier::Conflict) -> Result<Answered, Failure> {
+        self.left.set(self.left.get().checked_sub(1).ok_or(Failure::Stopped)?);
+        self.subject.call(conflict)
+    }
+
+    fn name(&self) -> &str {
+        self.subject.name()
+    }
+}
+
+#[test]
+fn what_was_found_until_the_time_was_over_counts() {
+    let cases = Case::read(CASES).unwrap();
+    let mut generated = 0;
+    for calls in [0, 1, 5, 40, 4_000] {
+        let function = Impatient { subject: Native::new(newer), left: Cell::new(calls) };
+        let effort = Effort::default();
+        let report = verify(&function, &[], &cases, &[], effort, &mut |_, _| {}).unwrap();
+        assert!(report.stopped_early, "{report}");
+        assert_eq!(report.given < 3, calls < 4_000, "{report}");
+        assert!(report.generated >= generated, "{report}");
+        generated = report.generated;
+        if calls >= 40 {
+            assert_eq!(report.verdict(Law::Commutative), Verdict::Broken, "{report}");
+        }
+    }
+    assert!(generated > 0);
 }
 
 #[test]
@@ -257,6 +290,9 @@ fn cases_are_compared_and_the_others_counted() {
     assert_eq!((report.compared, report.without_expectation), (2, 1));
     assert_eq!(report.differing.len(), 1);
     assert_eq!(report.differing[0].name, "wrong");
-    assert!(matches!(report.differing[0].expected, Expected::Merged(Some(_))));
+    assert!(matches!(report.differing[0].expected, Some(Expected::Merged(Some(_)))));
+    let trap = Native::new(|_| std::panic::resume_unwind(Box::new("no")));
+    let any = Case::read(r#"{"newer":{"n":1}}"#).unwrap();
+    assert_eq!(check_cases(&trap, &any).unwrap().differing.len(), 1);
     assert_eq!(function.name(), "native");
 }

@@ -14,6 +14,12 @@ const NAME_BYTES_MAX: usize = 256;
 /// Nothing may be imported but the world's own types, which are no code, and the parts of WASI that
 /// are provided. That those are used in their own form shows when they are linked.
 pub(super) fn check_imports(component: &[u8], types: &Types) -> Result<(), Refused> {
+    imports(component)?.into_iter().try_for_each(|name| check_import(name, types))
+}
+
+/// The names of what the component itself imports.
+pub(super) fn imports(component: &[u8]) -> Result<Vec<&str>, Refused> {
+    let mut names = Vec::new();
     let mut depth = 0;
     for payload in Parser::new(0).parse_all(component) {
         match payload.map_err(malformed)? {
@@ -21,13 +27,13 @@ pub(super) fn check_imports(component: &[u8], types: &Types) -> Result<(), Refus
             Payload::End(_) => depth -= 1,
             Payload::ComponentImportSection(imports) if depth == 1 => {
                 for import in imports {
-                    check_import(import.map_err(malformed)?.name.name, types)?;
+                    names.push(import.map_err(malformed)?.name.name);
                 }
             }
             _ => {}
         }
     }
-    Ok(())
+    Ok(names)
 }
 
 fn check_import(name: &str, types: &Types) -> Result<(), Refused> {
