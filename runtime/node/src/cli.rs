@@ -10,6 +10,7 @@ mod conflicts;
 mod deploy;
 mod digests;
 mod failure;
+mod function;
 mod functions;
 mod json;
 mod local;
@@ -58,6 +59,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Config(command) => local::config(command, &out),
         Command::Rows(command) => rows::run(command, &client(), &out),
         Command::Deploy(args) => deploy::run(&args, &client(), &out),
+        Command::Function(command) => function::run(command, &out),
         Command::Functions(command) => functions::run(command, &client(), &out),
         Command::Conflicts(command) => conflicts::run(command, &client(), &out),
         Command::Digests(args) => digests::run(&args, &cli.shared, &out),

@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod cli;
+mod component;
 pub mod config;
 pub mod dev;
 pub mod problem;

@@ -38,6 +38,7 @@ pub enum Code {
     RegionNotFound,
     PreconditionFailed,
     ComponentRefused,
+    VerificationFailed,
     ComponentTooLarge,
     ChecksumMismatch,
     RolloutOpen,
@@ -54,7 +55,7 @@ pub enum Code {
 
 impl Code {
     /// Every kind, for the reference.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::InvalidTable,
         Self::InvalidRowPk,
         Self::InvalidRow,
@@ -75,6 +76,7 @@ impl Code {
         Self::RegionNotFound,
         Self::PreconditionFailed,
         Self::ComponentRefused,
+        Self::VerificationFailed,
         Self::ComponentTooLarge,
         Self::ChecksumMismatch,
         Self::RolloutOpen,
@@ -145,6 +147,11 @@ impl Code {
                 "component-refused",
                 S::UNPROCESSABLE_ENTITY,
                 "The component cannot be a merge function",
+            ),
+            Self::VerificationFailed => (
+                "verification-failed",
+                S::UNPROCESSABLE_ENTITY,
+                "The function fails on a conflict that it would meet",
             ),
             Self::ComponentTooLarge => {
                 ("component-too-large", S::PAYLOAD_TOO_LARGE, "The component is too large")

@@ -21,6 +21,7 @@ mod shard;
 mod start;
 mod status;
 mod syncer;
+mod verification;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,6 +43,7 @@ pub use links::Cuts;
 pub use shard::{Acknowledged, WriteError};
 pub use start::StartError;
 pub use status::{LinkView, PartitionView};
+pub use verification::{VERIFY_MS_MAX, VerifyError};
 
 use crate::config::LimitsConfig;
 use controller::ControlWork;

@@ -1,6 +1,7 @@
 //! Merge functions: upload, and what is here.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Bytes;
@@ -9,20 +10,25 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use syncline_core::{FunctionVersion, RolloutState, TableName};
-use syncline_host::{Admitted, COMPONENT_BYTES_MAX, Refused};
+use syncline_host::{Admitted, COMPONENT_BYTES_MAX, LoadError, Refused};
 use syncline_store::kv::component;
+use syncline_verifier::{Case, Report};
 
 use super::body::{BODY_TIME_MAX, broken, too_slow};
 use super::params::{self, PathOf};
 use super::{Api, blocking};
 use crate::problem::{Code, Problem};
-use crate::region::{DeployError, Deployed, RolloutView};
+use crate::region::{DeployError, Deployed, Region, RolloutView, VerifyError};
 use crate::text::rfc3339;
 
 /// The component, and room for the rest of the form.
-const FORM_BYTES_MAX: usize = COMPONENT_BYTES_MAX + (64 << 10);
+const FORM_BYTES_MAX: usize = COMPONENT_BYTES_MAX + CASES_BYTES_MAX + (64 << 10);
 /// A text field of the form.
 const FIELD_BYTES_MAX: usize = 1 << 10;
+/// All cases of the form.
+const CASES_BYTES_MAX: usize = 1 << 20;
+/// An upload is answered within 20 seconds; what is left of these after the compiler is the verifier's.
+const ANSWER_MS_MAX: u64 = 19_500;
 
 /// How long a client is asked to wait for a compiler that is busy or can't be started.
 const COMPILER_BUSY_SECONDS: u32 = 10;
@@ -33,6 +39,8 @@ struct Form {
     component: Option<Vec<u8>>,
     table: Option<String>,
     checksum: Option<String>,
+    /// A file of cases, as the verifier reads it.
+    cases: Option<String>,
 }
 
 /// `POST /v1/merge-functions`
@@ -55,20 +63,73 @@ pub(super) async fn upload(
     let table = params::table(&form.table.ok_or_else(|| missing("table"))?)?;
     let component = form.component.ok_or_else(|| missing("component"))?;
     check_sum(form.checksum.as_deref(), &component)?;
+    let cases = given_cases(form.cases.as_deref())?;
     let region = api.region.clone();
-    let (admitted, component) = blocking(move || {
+    let its_table = table.clone();
+    let (admitted, component, verified) = blocking(move || {
+        let deadline = Instant::now() + Duration::from_millis(ANSWER_MS_MAX);
         let admitted = region.admit(&component).map_err(|refused| refused_upload(&refused))?;
-        Ok((admitted, component))
+        let verified = verified(&region, &its_table, &admitted, &component, &cases, deadline)?;
+        Ok((admitted, component, verified))
     })
     .await?;
     let size = component.len();
     let deployed = api.region.deploy(table, admitted.clone(), component).await;
     let Deployed { rollout, known } = deployed.map_err(not_deployed)?;
     let status = if known { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(uploaded(&rollout, &admitted, size))).into_response())
+    Ok((status, Json(uploaded(&rollout, &admitted, size, verified.as_ref()))).into_response())
 }
 
-fn uploaded(view: &RolloutView, admitted: &Admitted, size: usize) -> Value {
+fn given_cases(text: Option<&str>) -> Result<Vec<Case>, Problem> {
+    let cases = text.map(Case::read).transpose();
+    let cases = cases.map_err(|e| Problem::new(Code::InvalidRequest, format!("cases: {e}")))?;
+    Ok(cases.unwrap_or_default())
+}
+
+/// Refuses what would fail on conflicts that it is known to meet. None: nothing could be found out here
+/// and now, which is no reason against the function.
+fn verified(
+    region: &Region,
+    table: &TableName,
+    admitted: &Admitted,
+    component: &[u8],
+    cases: &[Case],
+    deadline: Instant,
+) -> Result<Option<Report>, Problem> {
+    let was_loaded = region.is_loaded(&admitted.version);
+    let report = match region.verify(table, admitted, component, cases, deadline) {
+        Ok(report) => report,
+        Err(VerifyError::Load(LoadError::Refused(refused))) => {
+            return Err(refused_upload(&refused));
+        }
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(version = %admitted.version, error, "an upload is not verified");
+            return Ok(None);
+        }
+    };
+    // A version that is in use already is not taken out of use by uploading it again.
+    if was_loaded || report.blocking.is_empty() {
+        return Ok(Some(report));
+    }
+    region.forget(admitted);
+    let reasons = report
+        .blocking
+        .iter()
+        .map(|reason| format!("{}: not {}: {}", reason.case, reason.law, reason.what));
+    let detail = format!(
+        "{}; `syncline function verify` shows it before an upload",
+        reasons.collect::<Vec<_>>().join("; ")
+    );
+    Err(Problem::new(Code::VerificationFailed, detail).with("report", json!(report)))
+}
+
+fn uploaded(
+    view: &RolloutView,
+    admitted: &Admitted,
+    size: usize,
+    verified: Option<&Report>,
+) -> Value {
     let manifest = &admitted.manifest;
     json!({
         "version": view.rollout.version.to_string(),
@@ -84,6 +145,7 @@ fn uploaded(view: &RolloutView, admitted: &Admitted, size: usize) -> Value {
                 "memory_bytes": manifest.limits.memory_bytes,
                 "output_bytes": manifest.limits.output_bytes,
             },
+            "verified": verified,
         },
     })
 }
@@ -104,7 +166,11 @@ async fn read_form(headers: &HeaderMap, mut request: Request) -> Result<Form, Pr
         let field = multipart.next_field().await.map_err(|e| cut_off(&e))?;
         let Some(mut field) = field else { return Ok(form) };
         let name = field.name().unwrap_or_default().to_owned();
-        let limit = if name == "component" { COMPONENT_BYTES_MAX } else { FIELD_BYTES_MAX };
+        let limit = match name.as_str() {
+            "component" => COMPONENT_BYTES_MAX,
+            "cases" => CASES_BYTES_MAX,
+            _ => FIELD_BYTES_MAX,
+        };
         let mut bytes = Vec::new();
         while let Some(chunk) = field.chunk().await.map_err(|e| cut_off(&e))? {
             add(&mut bytes, &chunk, &name, limit)?;
@@ -117,9 +183,11 @@ async fn read_form(headers: &HeaderMap, mut request: Request) -> Result<Form, Pr
             "component" => form.component = Some(bytes),
             "table" => form.table = Some(text(bytes)?),
             "checksum" => form.checksum = Some(text(bytes)?),
+            "cases" => form.cases = Some(text(bytes)?),
             _ => {
-                let detail =
-                    format!("the form has no field {name:?}; it has: component, table, checksum");
+                let detail = format!(
+                    "the form has no field {name:?}; it has: component, table, checksum, cases"
+                );
                 return Err(Problem::new(Code::InvalidRequest, detail));
             }
         }

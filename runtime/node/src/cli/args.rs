@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use syncline_core::{RegionId, RowPk, TableName};
 
+use super::function::{CasesArgs, FUNCTION_EXAMPLES, FunctionCommand, Source};
 use crate::config::HumanDuration;
 
 const EXIT_CODES: &str = "\
@@ -217,6 +218,9 @@ pub(super) enum Command {
     /// Upload a merge function for a table and roll it out.
     #[command(after_help = DEPLOY_EXAMPLES)]
     Deploy(DeployArgs),
+    /// Write, build, test and verify a merge function.
+    #[command(subcommand, after_help = FUNCTION_EXAMPLES)]
+    Function(FunctionCommand),
     /// See which merge functions there are.
     #[command(subcommand, after_help = FUNCTIONS_EXAMPLES)]
     Functions(FunctionsCommand),
@@ -357,9 +361,10 @@ pub(super) struct PageArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct DeployArgs {
-    /// The component, a .wasm file.
-    #[arg(value_name = "FILE")]
-    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) source: Source,
+    #[command(flatten)]
+    pub(super) cases: CasesArgs,
     /// The table whose conflicts it resolves.
     #[arg(long, value_name = "TABLE", value_parser = table)]
     pub(super) table: String,
@@ -544,7 +549,13 @@ mod tests {
             "syncline rows get 9table k",
             "syncline rows put t k {} --if-match x --if-none-match",
             "syncline rows list t --limit 0",
+            "syncline deploy",
             "syncline deploy f.wasm",
+            "syncline function",
+            "syncline function new",
+            "syncline function new x --lang cobol",
+            "syncline function run f.wasm",
+            "syncline function bench --seconds 0",
             "syncline deploy f.wasm --table t --timeout soon",
             "syncline conflicts list --row-pk k",
             "syncline conflicts list --outcome lost",

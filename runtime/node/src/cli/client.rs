@@ -89,14 +89,23 @@ impl Client {
         self.answer(sent)
     }
 
-    /// Uploads a component.
-    pub(super) fn upload(&self, component: &[u8], table: &str) -> Result<Answer, Failure> {
+    /// Uploads a component, with cases to verify it with.
+    pub(super) fn upload(
+        &self,
+        component: &[u8],
+        table: &str,
+        cases: Option<String>,
+    ) -> Result<Answer, Failure> {
         let file = Part::bytes(component)
             .file_name("component.wasm")
             .mime_str("application/wasm")
             .map_err(|error| self.unreachable(&error))?;
         // The table first, so that a region can refuse it before it reads the component.
-        let form = Form::new().text("table", table).part("component", file);
+        let mut form = Form::new().text("table", table);
+        if let Some(cases) = &cases {
+            form = form.text("cases", cases);
+        }
+        let form = form.part("component", file);
         let mut request = self.agent.post(format!("{}/v1/merge-functions", self.url));
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);

@@ -1,13 +1,12 @@
 //! `syncline deploy`: upload a merge function and watch its rollout.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use syncline_core::COMPONENT_BYTES_MAX;
+use syncline_verifier::Case;
 
 use super::args::DeployArgs;
 use super::client::{Client, encode};
@@ -46,8 +45,13 @@ struct Region {
 }
 
 pub(super) fn run(args: &DeployArgs, client: &Client, out: &Output) -> Result<(), Failure> {
-    let component = read_component(args)?;
-    let answer = client.upload(&component, &args.table)?;
+    let cases = args.cases.read_any(&args.source)?;
+    // What is too large is not even sent: a region would close the connection in the middle, which
+    // says less than the file's own limit does.
+    let component = args.source.load()?.bytes;
+    let cases: Vec<String> = cases.iter().map(Case::to_json).collect();
+    let cases = (!cases.is_empty()).then(|| format!("[{}]", cases.join(",")));
+    let answer = client.upload(&component, &args.table, cases)?;
     let mut uploaded: Uploaded = client.decode(&answer)?;
     let before = if answer.status == 200 { ", as it was before" } else { "" };
     note(&format!("uploaded {}{before}", printable(&uploaded.version)));
@@ -55,22 +59,6 @@ pub(super) fn run(args: &DeployArgs, client: &Client, out: &Output) -> Result<()
         uploaded.state = wait(id, args.timeout, client)?;
     }
     show(&uploaded, out)
-}
-
-/// What is too large is not even sent: a region would close the connection in the middle, which
-/// says less than this does.
-fn read_component(args: &DeployArgs) -> Result<Vec<u8>, Failure> {
-    let file = args.file.display();
-    let component = fs::read(&args.file)
-        .map_err(|error| Failure::Failed(format!("cannot read {file}: {error}")))?;
-    if component.len() > COMPONENT_BYTES_MAX {
-        return Err(Failure::Failed(format!(
-            "{file} has {} bytes, the limit is {COMPONENT_BYTES_MAX}: \
-             build it for release and strip it",
-            component.len()
-        )));
-    }
-    Ok(component)
 }
 
 /// Waits until all regions use the function, and says on the way how far each is.
@@ -133,14 +121,28 @@ fn show(uploaded: &Uploaded, out: &Output) -> Result<(), Failure> {
             "report": report,
         }));
     }
-    let report = if report.is_null() { String::new() } else { report.to_string() };
     out.text(&fields(&[
         ("version", version.clone()),
         ("table", table.clone()),
         ("state", state.clone()),
         ("rollout", rollout_id.clone().unwrap_or_default()),
-        ("report", report),
+        ("verified", verified(&report["verified"])),
     ]))
+}
+
+/// What the region found out about the function, in a line; `syncline function verify` says more.
+fn verified(report: &Value) -> String {
+    let number = |name: &str| report[name].as_u64().unwrap_or_default();
+    let tried = number("given") + number("recorded") + number("generated");
+    if tried == 0 {
+        return "not yet: no case was given, and the table had no conflict".to_owned();
+    }
+    let findings = report["findings"].as_array().into_iter().flatten();
+    let broken = findings.filter(|finding| finding["verdict"] == "broken");
+    let broken: Vec<&str> = broken.filter_map(|finding| finding["law"].as_str()).collect();
+    let recorded = number("recorded");
+    let on = format!("on {tried} conflicts, {recorded} of them recorded");
+    if broken.is_empty() { on } else { format!("{on}; not {}", broken.join(", not ")) }
 }
 
 #[cfg(test)]

@@ -84,7 +84,10 @@ impl Failure {
     fn text(&self) -> Option<String> {
         match self {
             Self::Refused(refusal) => Some(refusal.text()),
-            Self::Failed(text) | Self::Usage(text) => Some(format!("error: {}\n", printable(text))),
+            Self::Failed(text) | Self::Usage(text) => {
+                let lines: Vec<String> = text.lines().map(printable).collect();
+                Some(format!("error: {}\n", lines.join("\n  ")))
+            }
             Self::Unreachable { url, reason } => Some(format!(
                 "error: no answer from {url}: {reason}\n  \
                  Is a region running there? `syncline dev` starts three, the first on port 8080; \
