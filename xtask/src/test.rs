@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::cargo::{binary, build_command, cargo, output, root, run as run_command};
 use crate::other::BENCHES;
 use crate::report::{Kind, Report};
-use crate::setup::{self, GUEST_TARGET};
+use crate::setup::{self, GUEST_TARGET, NPM};
 use crate::sim::{SIMULATOR, WITH_BUGS, build_with_bugs};
 
 /// What a clean run with `--ci` may take on 2 cores.
@@ -48,6 +48,7 @@ impl Run {
         let changed_before = changed_files();
         self.report.step(Kind::SetUp, "looking for what the toolchain lacks", || {
             setup::lint_tools()?;
+            setup::node()?;
             setup::guest_targets()
         })?;
         self.format_and_lints()?;
@@ -99,7 +100,15 @@ impl Run {
         self.step(Kind::Tests, "tests, with those in documentation", &mut tests)?;
         let mut guests = self.cargo("test");
         guests.args(GUESTS).args(["--workspace", "--no-fail-fast"]);
-        self.step(Kind::Guests, "the guests' native tests", &mut guests)
+        self.step(Kind::Guests, "the guests' native tests", &mut guests)?;
+        let sdk = root().join("sdk/assemblyscript");
+        let mut install = Command::new(NPM);
+        install.args(["ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund"]);
+        let what = "packages of the AssemblyScript SDK";
+        self.step(Kind::SetUp, what, install.current_dir(&sdk))?;
+        let mut test = Command::new(NPM);
+        test.args(["test", "--silent"]).current_dir(&sdk);
+        self.step(Kind::Guests, "the AssemblyScript SDK's own tests", &mut test)
     }
 
     fn simulation(&mut self) -> Result<()> {

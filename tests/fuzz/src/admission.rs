@@ -65,13 +65,20 @@ impl Target for Admission {
                 let (engine, other) = &others[case.rng.usize(..others.len())];
                 let elsewhere = answer(other, &component, &conflict)
                     .with_context(|| format!("on {engine:?}"))?;
-                ensure!(run == elsewhere, "here {run:?}, on {engine:?} {elsewhere:?}");
+                let same = but_for_the_log(&run) == but_for_the_log(&elsewhere);
+                ensure!(same, "here {run:?}, on {engine:?} {elsewhere:?}");
                 case.met("admitted");
                 case.met(outcome(&run));
             }
         }
         Ok(())
     }
+}
+
+/// What has to be the same on all engines. Where a call failed is told by the engine's frames, and one
+/// that puts functions into their callers has fewer.
+fn but_for_the_log(run: &Run) -> Run {
+    Run { log: String::new(), ..run.clone() }
 }
 
 /// Loads it, and calls it twice.

@@ -36,7 +36,7 @@ const FOR_ITS_TESTS: [&str; 3] = ["syncline-guest-build", "syncline-hostile", "s
 
 /// Libraries that one part wraps, so that the others need not know them. Tests and tools may use
 /// what is named last.
-const WRAPPED: [(&str, &[&str]); 6] = [
+const WRAPPED: [(&str, &[&str]); 5] = [
     // Fuzzing holds what the host's pass makes against engines that are set up in other ways.
     ("wasmtime", &["syncline-host", "syncline-fuzz"]),
     ("rdkafka", &["syncline-bus"]),
@@ -44,7 +44,6 @@ const WRAPPED: [(&str, &[&str]); 6] = [
     ("sled", &["syncline-store", "syncline-bench"]),
     ("axum", &["syncline-node"]),
     ("clap", &["syncline-node", "syncline-demo", "syncline-fuzz", "syncline-sim"]),
-    ("wit-bindgen", &["syncline-sdk"]),
 ];
 
 /// All that the core may ask for.

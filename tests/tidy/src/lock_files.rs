@@ -3,9 +3,13 @@
 
 use crate::violation::Violation;
 
-const LOCK_FILES: [&str; 5] = [
+const LOCK_FILES: [&str; 9] = [
     "Cargo.lock",
     "guest-examples/Cargo.lock",
+    "guest-examples/cart/assemblyscript/package-lock.json",
+    "guest-examples/counter/assemblyscript/package-lock.json",
+    "guest-examples/order/assemblyscript/package-lock.json",
+    "sdk/assemblyscript/package-lock.json",
     "tests/bench/cosmwasm/Cargo.lock",
     "tests/bench/cosmwasm/contract/Cargo.lock",
     "tests/hostile/guests/std/Cargo.lock",

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of it is tests")]
 
+mod author;
 mod bad_guests;
 mod bad_input;
 mod command_line;
