@@ -20,6 +20,10 @@ const ROUNDS_MAX: u64 = 240;
 /// eviction that is open cannot be heard through others either.
 const PATIENCE: usize = 8;
 
+/// So many rounds a join that waits for a region that is gone may take, as what it lacks may still be
+/// passed on. Then it is taken back.
+const PATIENCE_WITH_JOINS: usize = 10 * PATIENCE;
+
 impl World {
     pub(super) fn heal(&mut self) {
         self.tell(|| "everything heals".into());
@@ -76,7 +80,7 @@ impl World {
             let open = membership.current().map(|view| view.state);
             let open = open.is_some_and(|state| state != MembershipState::Complete);
             if dead && round % PATIENCE == 1 {
-                self.evict(region, None);
+                self.evict(region, None, round > PATIENCE_WITH_JOINS);
             }
             if open {
                 self.snapshot(region);

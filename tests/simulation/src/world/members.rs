@@ -29,7 +29,7 @@ impl World {
             Step::Evict { by, also } => {
                 let by = self.pick(by);
                 let also = also.and_then(|also| self.pick_other(also, by));
-                self.evict(by, also);
+                self.evict(by, also, false);
             }
             Step::Join { by } => self.join(self.pick(by)),
             Step::Snapshot { donor } => self.snapshot(self.pick(donor)),
@@ -79,8 +79,9 @@ impl World {
         self.die(region);
     }
 
-    /// Proposes to evict all that are dead, if there are any.
-    pub(super) fn evict(&mut self, by: usize, also: Option<usize>) {
+    /// Proposes to evict all that are dead, if there are any. `at_last`: also the one that joins, whose
+    /// disk has come to life, where a join waits for one that is dead.
+    pub(super) fn evict(&mut self, by: usize, also: Option<usize>, at_last: bool) {
         let Some(running) = &self.regions[by].running else { return };
         let membership = running.control.control().membership();
         let members = membership.members();
@@ -96,9 +97,13 @@ impl World {
         {
             let stuck = open.participants.iter().any(|region| gone.contains(region));
             match &open.change {
-                // Whose disk has come to life already is not taken back: what the others lack for
-                // the agreement is passed on.
-                MembershipChange::Join { region } if stuck && self.is_running(region) => return,
+                // Whose disk has come to life already is not taken back at once: what the others
+                // lack for the agreement may be passed on, unless it died with its region.
+                MembershipChange::Join { region }
+                    if stuck && self.is_running(region) && !at_last =>
+                {
+                    return;
+                }
                 MembershipChange::Join { region } if stuck || self.is_dead(region) => {
                     gone.insert(region.clone());
                 }
