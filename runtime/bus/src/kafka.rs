@@ -1,0 +1,251 @@
+//! The bus over Apache Kafka: real regions, each with a cluster of its own.
+//!
+//! How the trait maps:
+//!
+//! - A region's log is two topics of its own cluster: `syncline.changes.<region>` with as many
+//!   partitions as the region has, and `syncline.control.<region>` with one. A lane is one partition
+//!   of one of them, and a record is produced to it by number: no partitioner of a client has a say.
+//!   `#` may not stand in a topic's name, so incarnation 2 of `eu` writes `syncline.changes.eu.2`;
+//!   no region's name has a dot.
+//! - A *position* is the offset, with a mark of the topic's identity above it: see [`place`]. The
+//!   caller keeps positions and names them; nothing is committed to Kafka, and no group is joined.
+//! - `auto.offset.reset=error`: an offset that is not in the log is an [`Item::Moved`], never a
+//!   jump in silence. Reading goes on from the log's start, or from its end if the offset lay beyond
+//!   it; from the start of a topic that was deleted and made again, which the mark shows even
+//!   where the offset exists in the new one.
+//! - The producer is idempotent, waits for all in-sync replicas and never gives a record up by
+//!   itself. [`Publisher::produce`] returns when every record is confirmed; if that takes too long it
+//!   returns an error, and takes nothing more until what is on its way has arrived, so that the
+//!   client's queue holds one batch at most, however long a broker is away.
+//! - Topics that are not there are made by their region's publisher; those that are there are
+//!   checked, and what is wrong with them is reported all at once: see [`topics`]. A reader only
+//!   compares the number of partitions.
+//! - A reader that gets nothing from a partition in which there is something builds its client anew:
+//!   the *stall watchdog*. It also looks now and then whether a topic is still the one it was.
+//! - A cluster that cannot be reached is no error of a reader: it is waited for, and the log says so
+//!   once. Likewise a publisher starts without its cluster, and makes and checks the topics later.
+//!
+//! [`Bus::publisher`] gives a log one owner within this process. Kafka has no lock that another
+//! process would respect without taking it from the first; there it is the region's data folder
+//! that is locked, and two folders of one region show to every reader as a fork.
+//!
+//! [`Item::Moved`]: crate::Item::Moved
+
+mod client;
+mod describe;
+mod message;
+mod place;
+mod publisher;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod topics;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use syncline_core::{PartitionCount, RegionId};
+
+pub use client::Cluster;
+pub use topics::{TopicSettings, TopicsFound};
+
+use crate::{Bus, BusError, Lane, Publisher, Reader};
+use client::Told;
+use place::Place;
+
+/// The first part of every topic's name.
+const TOPIC_PREFIX: &str = "syncline";
+
+/// How long one question to a cluster may take. Whoever asks tries again, so this only bounds how
+/// long a thread is busy with a cluster that is dark.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
+
+/// How long [`Bus::ends`] waits for a cluster.
+const ENDS_WAIT: Duration = Duration::from_secs(10);
+
+/// How a Kafka bus is set up.
+#[derive(Clone, Debug)]
+pub struct KafkaOptions {
+    /// The permanent number of partitions.
+    pub partitions: PartitionCount,
+    /// Each region's cluster, by the region's name without its incarnation.
+    pub clusters: BTreeMap<String, Cluster>,
+    /// How this region's topics are made, and what they are held against.
+    pub topics: TopicSettings,
+}
+
+/// The bus over Apache Kafka. Clones are the same bus.
+#[derive(Clone)]
+pub struct KafkaBus(Arc<Inner>);
+
+struct Inner {
+    options: KafkaOptions,
+    prefix: String,
+    /// The regions whose log has an owner.
+    owned: Mutex<BTreeSet<RegionId>>,
+}
+
+impl KafkaBus {
+    /// Sets the bus up. Nothing is connected to yet.
+    pub fn open(options: KafkaOptions) -> Result<Self, BusError> {
+        Self::open_with_prefix(options, TOPIC_PREFIX.to_owned())
+    }
+
+    fn open_with_prefix(options: KafkaOptions, prefix: String) -> Result<Self, BusError> {
+        for (region, cluster) in &options.clusters {
+            cluster.check(region)?;
+        }
+        Ok(Self(Arc::new(Inner { options, prefix, owned: Mutex::default() })))
+    }
+
+    /// Holds a region's topics against the settings, and makes none.
+    pub fn check(&self, region: &RegionId) -> Result<TopicsFound, BusError> {
+        topics::check(&self.log(region)?, &self.0.options.topics)
+    }
+
+    fn log(&self, region: &RegionId) -> Result<Log, BusError> {
+        let Inner { options, prefix, .. } = &*self.0;
+        let Some(cluster) = options.clusters.get(region.name()) else {
+            return Err(BusError::NoCluster { region: region.clone() });
+        };
+        let name = match region.incarnation() {
+            1 => region.name().to_owned(),
+            incarnation => format!("{}.{incarnation}", region.name()),
+        };
+        Ok(Log {
+            region: region.clone(),
+            cluster: cluster.clone(),
+            partitions: options.partitions.get(),
+            changes: format!("{prefix}.changes.{name}"),
+            control: format!("{prefix}.control.{name}"),
+        })
+    }
+}
+
+impl Bus for KafkaBus {
+    fn publisher(&self, region: &RegionId) -> Result<Box<dyn Publisher>, BusError> {
+        let log = self.log(region)?;
+        let owner = Owner::of(self, region)?;
+        let settings = self.0.options.topics.clone();
+        Ok(Box::new(publisher::KafkaPublisher::open(log, settings, owner)?))
+    }
+
+    fn reader(&self, source: &RegionId, from: &[(Lane, u64)]) -> Result<Box<dyn Reader>, BusError> {
+        Ok(Box::new(reader::KafkaReader::new(self.log(source)?, from)?))
+    }
+
+    fn ends(&self, source: &RegionId) -> Result<Vec<(Lane, u64)>, BusError> {
+        let log = self.log(source)?;
+        let asking = log.asking()?;
+        let found = log.describe(&asking, ENDS_WAIT)?;
+        let end = |lane| {
+            let (topic, partition) = log.address(lane)?;
+            let Some(described) = found.get(topic) else { return Ok((lane, 0)) };
+            let (_, end) = asking
+                .fetch_watermarks(topic, partition, ENDS_WAIT)
+                .map_err(log.failed("ask for the end of a log"))?;
+            Ok((lane, Place { mark: described.mark, offset: end.max(0) as u64 }.position()))
+        };
+        log.lanes().map(end).collect()
+    }
+}
+
+/// The right to append to a region's log, in this process.
+struct Owner {
+    bus: KafkaBus,
+    region: RegionId,
+}
+
+impl Owner {
+    fn of(bus: &KafkaBus, region: &RegionId) -> Result<Self, BusError> {
+        if !owned(bus).insert(region.clone()) {
+            return Err(BusError::Owned { region: region.clone() });
+        }
+        Ok(Self { bus: bus.clone(), region: region.clone() })
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        owned(&self.bus).remove(&self.region);
+    }
+}
+
+fn owned(bus: &KafkaBus) -> MutexGuard<'_, BTreeSet<RegionId>> {
+    bus.0.owned.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where a region's log is, and how many partitions it should have.
+#[derive(Clone)]
+struct Log {
+    region: RegionId,
+    cluster: Cluster,
+    partitions: u32,
+    /// The topic of the changes.
+    changes: String,
+    /// The topic of the control lane.
+    control: String,
+}
+
+impl Log {
+    /// Every lane, each at its index.
+    fn lanes(&self) -> impl Iterator<Item = Lane> + use<> {
+        (0..self.partitions).map(Lane::Changes).chain([Lane::Control])
+    }
+
+    fn index(&self, lane: Lane) -> Result<usize, BusError> {
+        match lane {
+            Lane::Changes(partition) if partition < self.partitions => Ok(partition as usize),
+            Lane::Control => Ok(self.partitions as usize),
+            Lane::Changes(_) => Err(BusError::UnknownLane { lane, partitions: self.partitions }),
+        }
+    }
+
+    /// The lane's topic and its partition there.
+    fn address(&self, lane: Lane) -> Result<(&str, i32), BusError> {
+        self.index(lane)?;
+        match lane {
+            Lane::Changes(partition) => Ok((&self.changes, partition as i32)),
+            Lane::Control => Ok((&self.control, 0)),
+        }
+    }
+
+    /// The topics, with the number of partitions that each should have.
+    fn topics(&self) -> [(&str, u32); 2] {
+        [(&self.changes, self.partitions), (&self.control, 1)]
+    }
+
+    /// A client that only asks.
+    fn asking(&self) -> Result<BaseConsumer<Told>, BusError> {
+        let config = self.cluster.config();
+        config.create_with_context(Told).map_err(self.failed("connect to its cluster"))
+    }
+
+    /// Which of the topics are there. One with another number of partitions is refused.
+    fn describe(
+        &self,
+        client: &BaseConsumer<Told>,
+        wait: Duration,
+    ) -> Result<BTreeMap<String, describe::Described>, BusError> {
+        let names: Vec<&str> = self.topics().iter().map(|(name, _)| *name).collect();
+        let found = describe::topics(client.client(), &names, wait);
+        let found = found.map_err(self.failed("ask for its topics"))?;
+        for (name, expected) in self.topics() {
+            if let Some(described) = found.get(name)
+                && described.partitions != expected
+            {
+                let (region, found) = (self.region.clone(), described.partitions);
+                return Err(BusError::Partitions { region, expected, found });
+            }
+        }
+        Ok(found)
+    }
+
+    fn failed(&self, action: &'static str) -> impl Fn(KafkaError) -> BusError + use<> {
+        let region = self.region.clone();
+        move |source| BusError::Kafka { region: region.clone(), action, source: Box::new(source) }
+    }
+}
