@@ -80,7 +80,8 @@ pub enum Item {
 /// A record may be delivered more than once, as the origin produces again what it is not sure of.
 pub trait Bus: Send + Sync {
     /// The right to append to this region's log. There is one: until it is dropped, a second is
-    /// refused with [`BusError::Owned`], in this process and in others.
+    /// refused with [`BusError::Owned`], in this process, and in others where the bus can lock what
+    /// it writes to. Where it cannot, a second shows to the readers as a fork of the chain.
     fn publisher(&self, region: &RegionId) -> Result<Box<dyn Publisher>, BusError>;
 
     /// Reads a region's log, each lane from the position given for it, from 0 where none is. A
@@ -165,6 +166,46 @@ pub enum BusError {
         bytes: usize,
         /// The largest that is taken.
         limit: usize,
+    },
+    /// Nothing says where the region's cluster is.
+    #[error("use the log of {region}: no cluster is configured for it")]
+    NoCluster {
+        /// The region.
+        region: RegionId,
+    },
+    /// A cluster cannot be used as it is configured.
+    #[error("use the cluster of {region}: {reason}")]
+    Cluster {
+        /// The region's name.
+        region: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The topics of a region are not as they must be. Whoever runs the cluster has to change them.
+    #[error("use the topics of {region}: {report}")]
+    Topics {
+        /// The region.
+        region: RegionId,
+        /// All that is wrong with them.
+        report: String,
+    },
+    /// The records are on their way, but nobody has confirmed them yet.
+    #[error("produce records of {region}: {records} are not confirmed yet")]
+    Unconfirmed {
+        /// The region.
+        region: RegionId,
+        /// How many.
+        records: usize,
+    },
+    /// The cluster did not answer, or refused.
+    #[error("{action} (region {region})")]
+    Kafka {
+        /// The region whose cluster it is.
+        region: RegionId,
+        /// What was to be done.
+        action: &'static str,
+        /// What the client said.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The operating system refused.
     #[error("{action} {path:?}")]

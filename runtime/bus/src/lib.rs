@@ -2,7 +2,8 @@
 //!
 //! The *wire* half turns the core's records into [`Envelope`]s and back: JSON as the contract has
 //! it, checked without mercy, as a record may come from anyone. The *bus* half carries envelopes:
-//! the trait [`Bus`], and [`EmbeddedBus`], which keeps each region's log in files on this machine.
+//! the trait [`Bus`], [`EmbeddedBus`], which keeps each region's log in files on this machine, and
+//! [`KafkaBus`], which keeps it in topics of the region's own cluster.
 //!
 //! A bus carries; it never judges. It knows nothing of chains, watermarks or duplicates: positions
 //! only say where to go on reading, and whatever a log loses shows as a gap in the chain, which the
@@ -23,11 +24,13 @@ mod bus;
 pub mod conformance;
 mod embedded;
 mod envelope;
+mod kafka;
 mod wire;
 
 pub use bus::{Bus, BusError, Delivery, Item, Lane, Outgoing, Publisher, Reader};
 pub use embedded::{EmbeddedBus, Retention};
 pub use envelope::{BadFrame, Envelope};
+pub use kafka::{Cluster, KafkaBus, KafkaOptions, TopicSettings, TopicsFound};
 pub use wire::{
     DecodeError, Decoded, HEARTBEAT_KEY, PAYLOAD_BYTES_MAX, WIRE_VERSION, decode, encode_change,
     encode_control, encode_heartbeat,
