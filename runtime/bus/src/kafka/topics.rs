@@ -15,7 +15,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
+    TopicReplication,
+};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
@@ -164,8 +167,10 @@ fn examine(
     let asked: Vec<_> = found.keys().map(|name| ResourceSpecifier::Topic(name)).collect();
     let described = wait_for(admin.describe_configs(&asked, &patience())).map_err(&failed)?;
     let mut report = Vec::new();
-    for ((name, topic), config) in found.iter().zip(described) {
+    for config in described {
         let config = config.map_err(|code| failed(KafkaError::AdminOp(code)))?;
+        let OwnedResourceSpecifier::Topic(name) = &config.specifier else { continue };
+        let Some(topic) = found.get(name) else { continue };
         let config: BTreeMap<&str, &str> = config
             .entries
             .iter()

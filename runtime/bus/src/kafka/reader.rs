@@ -1,0 +1,383 @@
+//! Reading one region's log.
+//!
+//! A lane is *read* while the client fetches its partition. It is not while it is paused, while its
+//! topic is not there, and while it is *doubted*: then the cluster is asked first where the log
+//! begins and ends, and a position outside becomes an [`Item::Moved`].
+//!
+//! The client gives all partitions' records in one queue. They are sorted into lanes here, some
+//! ahead of what is asked for, so that a busy lane does not starve the others.
+//!
+//! [`Item::Moved`]: crate::Item::Moved
+
+mod lane;
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::client::Told;
+use super::message::item;
+use super::place::{Mark, Place};
+use super::{ANSWER_WAIT, Log};
+use crate::{BusError, Delivery, Lane, Reader};
+use lane::{Budget, LaneState};
+
+/// What is taken from the client ahead of what was asked for: one large batch.
+const AHEAD_RECORDS: usize = 8192;
+const AHEAD_BYTES: usize = 8 << 20;
+/// How often a cluster or a topic that is not there is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// How long the client is waited for before this looks after the lanes.
+const TICK: Duration = Duration::from_millis(100);
+/// How often it is asked whether the topics are still the same. Asking holds up reading for one
+/// round trip.
+const WATCH_EVERY: Duration = Duration::from_secs(30);
+/// A lane that was silent for so long, though its region sends a heartbeat every second, is held
+/// against its log.
+const SILENCE: Duration = Duration::from_secs(15);
+
+pub(super) struct KafkaReader {
+    log: Log,
+    lanes: Vec<LaneState>,
+    /// The lane that the next batch begins with.
+    first: usize,
+    /// None until it is needed, and after an error that it cannot get over.
+    consumer: Option<BaseConsumer<Told>>,
+    /// Which topics there are: that of the changes, and that of the control lane.
+    marks: [Option<Mark>; 2],
+    /// When lanes that are not read are seen to next.
+    look_at: Instant,
+    /// When all are seen to next, be they read or not.
+    watch_at: Instant,
+    /// What was last said to be wrong.
+    trouble: Option<String>,
+}
+
+impl KafkaReader {
+    pub(super) fn new(log: Log, from: &[(Lane, u64)]) -> Result<Self, BusError> {
+        let now = Instant::now();
+        let mut lanes: Vec<LaneState> = log.lanes().map(|lane| LaneState::new(lane, now)).collect();
+        for (lane, position) in from {
+            lanes[log.index(*lane)?].next = *position;
+        }
+        let (consumer, trouble) = (None, None);
+        let watch_at = now + WATCH_EVERY;
+        let marks = [None; 2];
+        Ok(Self { log, lanes, first: 0, consumer, marks, look_at: now, watch_at, trouble })
+    }
+
+    /// Sees to the lanes that should be read and are not.
+    fn look_after(&mut self) -> Result<(), BusError> {
+        let now = Instant::now();
+        if now >= self.watch_at {
+            self.watch_at = now + WATCH_EVERY;
+            self.watch()?;
+        }
+        let idle = |lane: &LaneState| !lane.paused && !lane.is_read;
+        if now < self.look_at || !self.lanes.iter().any(idle) {
+            return Ok(());
+        }
+        self.look_at = now + LOOK_AGAIN;
+        if self.marks.contains(&None) {
+            self.find_topics()?;
+        }
+        for index in 0..self.lanes.len() {
+            if idle(&self.lanes[index]) && self.mark(index).is_some() {
+                self.start(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn mark(&self, index: usize) -> Option<Mark> {
+        self.marks[usize::from(self.lanes[index].lane == Lane::Control)]
+    }
+
+    fn consumer(&mut self) -> Result<&BaseConsumer<Told>, BusError> {
+        if self.consumer.is_none() {
+            let config = self.log.cluster.consumer_config();
+            let made = config.create_with_context(Told);
+            self.consumer = Some(made.map_err(self.log.failed("connect to the cluster"))?);
+        }
+        self.consumer.as_ref().ok_or_else(|| {
+            self.log.failed("connect to the cluster")(KafkaError::Canceled)
+        })
+    }
+
+    /// Notes which topics there are. One that was made again is read from its start.
+    fn find_topics(&mut self) -> Result<(), BusError> {
+        self.consumer()?;
+        let Some(consumer) = &self.consumer else { return Ok(()) };
+        let found = self.log.describe(consumer, ANSWER_WAIT)?;
+        let [changes, control] = self.log.topics().map(|(name, _)| found.get(name));
+        self.marks = [changes.map(|topic| topic.mark), control.map(|topic| topic.mark)];
+        for index in 0..self.lanes.len() {
+            let Some(mark) = self.mark(index) else { continue };
+            let is_other = Place::of(self.lanes[index].next).mark.contradicts(mark);
+            self.lanes[index].is_other_topic = is_other;
+            if is_other {
+                self.stop(index);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the client read a lane, once it is known where.
+    fn start(&mut self, index: usize) -> Result<(), BusError> {
+        let Some(mark) = self.mark(index) else { return Ok(()) };
+        let lane = &self.lanes[index];
+        let (topic, partition) = self.log.address(lane.lane)?;
+        let failed = self.log.failed("read the log");
+        let Some(consumer) = &self.consumer else { return Ok(()) };
+        let mut offset = Place::of(lane.next).offset;
+        if lane.is_doubted || lane.is_other_topic {
+            let (start, end) =
+                consumer.fetch_watermarks(topic, partition, ANSWER_WAIT).map_err(&failed)?;
+            let (start, end) = (start.max(0) as u64, end.max(0) as u64);
+            let (to, reason) = match offset {
+                _ if lane.is_other_topic => (start, "the topic was deleted and made again"),
+                _ if offset < start => (start, "the log does not hold the position any more"),
+                _ if offset > end => (end, "the log ends before the position"),
+                _ => (offset, ""),
+            };
+            offset = to;
+            if !reason.is_empty() {
+                let to = Place { mark, offset }.position();
+                self.lanes[index].move_to(to, reason);
+            }
+        }
+        let one = Self::list(topic, partition, Some(offset)).map_err(&failed)?;
+        consumer.incremental_assign(&one).map_err(&failed)?;
+        self.lanes[index].starts(Instant::now());
+        Ok(())
+    }
+
+    fn list(
+        topic: &str,
+        partition: i32,
+        offset: Option<u64>,
+    ) -> Result<TopicPartitionList, KafkaError> {
+        let mut list = TopicPartitionList::with_capacity(1);
+        match offset.map(i64::try_from) {
+            Some(Ok(offset)) => list.add_partition_offset(topic, partition, Offset::Offset(offset))?,
+            _ => drop(list.add_partition(topic, partition)),
+        }
+        Ok(list)
+    }
+
+    /// Has the client read a lane no more.
+    fn stop(&mut self, index: usize) {
+        if !std::mem::take(&mut self.lanes[index].is_read) {
+            return;
+        }
+        let Some(consumer) = &self.consumer else { return };
+        let stopped = self.log.address(self.lanes[index].lane).is_ok_and(|(topic, partition)| {
+            let list = Self::list(topic, partition, None);
+            list.is_ok_and(|one| consumer.incremental_unassign(&one).is_ok())
+        });
+        if !stopped {
+            self.start_over();
+        }
+    }
+
+    /// Nothing that is known of the log is trusted.
+    fn doubt(&mut self) {
+        for index in 0..self.lanes.len() {
+            self.stop(index);
+            self.lanes[index].is_doubted = true;
+        }
+        self.marks = [None; 2];
+    }
+
+    /// Gives the client up. Another is made when it is needed.
+    fn start_over(&mut self) {
+        self.consumer = None;
+        self.marks = [None; 2];
+        for lane in &mut self.lanes {
+            lane.is_read = false;
+            lane.is_doubted = true;
+        }
+    }
+
+    /// Looks for what the client does not tell: a topic that was made again, and a log that is
+    /// longer than what was read of it, of which nothing comes.
+    fn watch(&mut self) -> Result<(), BusError> {
+        let Some(consumer) = &self.consumer else { return Ok(()) };
+        let found = self.log.describe(consumer, ANSWER_WAIT)?;
+        let marks = self.log.topics().map(|(name, _)| found.get(name).map(|topic| topic.mark));
+        if marks.iter().zip(self.marks).any(|(now, before)| before.is_some() && *now != before) {
+            tracing::warn!(source = %self.log.region, "a topic is not the one that it was");
+            self.doubt();
+            return Ok(());
+        }
+        let mut stalled = false;
+        for index in 0..self.lanes.len() {
+            let lane = &self.lanes[index];
+            if !lane.is_read || lane.heard_at.elapsed() < SILENCE {
+                continue;
+            }
+            let (topic, partition) = self.log.address(lane.lane)?;
+            let failed = self.log.failed("ask for the end of the log");
+            let Some(consumer) = &self.consumer else { return Ok(()) };
+            let (_, end) =
+                consumer.fetch_watermarks(topic, partition, ANSWER_WAIT).map_err(failed)?;
+            let has_more = end.max(0) as u64 > Place::of(lane.next).offset;
+            let before = self.lanes[index].behind_at.take();
+            if has_more {
+                let next = self.lanes[index].next;
+                self.lanes[index].behind_at = Some(next);
+                stalled |= before == Some(next);
+            }
+        }
+        if stalled {
+            tracing::warn!(source = %self.log.region,
+                "nothing comes of a log in which there is more: it is opened anew");
+            self.start_over();
+        }
+        Ok(())
+    }
+
+    /// Takes what the client has, and waits for the first of it.
+    fn fill(&mut self, mut wait: Duration) {
+        loop {
+            let ahead = self.lanes.iter().filter(|lane| !lane.paused);
+            let (records, bytes) = ahead.fold((0, 0), |(records, bytes), lane| {
+                (records + lane.fetched.len(), bytes + lane.fetched_bytes)
+            });
+            if records >= AHEAD_RECORDS || bytes >= AHEAD_BYTES {
+                return;
+            }
+            // Counting is not done anew for each record.
+            for _ in 0..256 {
+                let Some(consumer) = &self.consumer else { return };
+                let (topic, partition, offset, item) = match consumer.poll(wait) {
+                    None => return,
+                    Some(Err(error)) => {
+                        self.stumble(&error);
+                        wait = Duration::ZERO;
+                        continue;
+                    }
+                    Some(Ok(message)) => {
+                        let is_control = message.topic() == self.log.control;
+                        (is_control, message.partition(), message.offset(), item(&message))
+                    }
+                };
+                wait = Duration::ZERO;
+                self.accept(topic, partition, offset, item);
+            }
+        }
+    }
+
+    fn accept(&mut self, is_control: bool, partition: i32, offset: i64, item: crate::Item) {
+        let index = if is_control { self.lanes.len() - 1 } else { partition.max(0) as usize };
+        if index >= self.lanes.len() {
+            return;
+        }
+        let (Some(mark), Ok(offset)) = (self.mark(index), u64::try_from(offset)) else { return };
+        let lane = &mut self.lanes[index];
+        // What was on its way when the lane was stopped, or moved on, is not what is read now.
+        if !lane.is_read || offset < Place::of(lane.next).offset {
+            return;
+        }
+        let place = |offset| Place { mark, offset }.position();
+        lane.push(place(offset), place(offset + 1), item, Instant::now());
+        if let Some(trouble) = self.trouble.take() {
+            tracing::info!(source = %self.log.region, trouble, "the log can be read again");
+        }
+    }
+
+    /// The client gets over most errors by itself; what it cannot is what it was told to leave to us.
+    fn stumble(&mut self, error: &KafkaError) {
+        match error {
+            KafkaError::MessageConsumptionFatal(_) => self.start_over(),
+            KafkaError::MessageConsumption(
+                RDKafkaErrorCode::AutoOffsetReset
+                | RDKafkaErrorCode::OffsetOutOfRange
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition,
+            ) => return self.doubt(),
+            _ => {}
+        }
+        self.complain(error.to_string());
+    }
+
+    /// Says what is wrong, once.
+    fn complain(&mut self, what: String) {
+        if self.trouble.as_ref() != Some(&what) {
+            tracing::warn!(source = %self.log.region, trouble = what, "the log cannot be read now");
+            self.trouble = Some(what);
+        }
+    }
+
+    fn take(&mut self, mut budget: Budget) -> Vec<Delivery> {
+        let mut out = Vec::new();
+        let (first, count) = (self.first, self.lanes.len());
+        self.first = (first + 1) % count;
+        for index in (first..count).chain(0..first) {
+            self.lanes[index].take(&mut budget, &mut out);
+        }
+        out
+    }
+
+    fn index(&self, lane: Lane) -> Option<usize> {
+        self.log.index(lane).ok()
+    }
+}
+
+impl Reader for KafkaReader {
+    fn poll(
+        &mut self,
+        max_records: usize,
+        max_bytes: usize,
+        timeout: Duration,
+    ) -> Result<Vec<Delivery>, BusError> {
+        let started = Instant::now();
+        let mut wait = Duration::ZERO;
+        loop {
+            match self.look_after() {
+                // A cluster that does not answer is waited for; other software is not.
+                Err(BusError::Kafka { source, .. }) => self.complain(source.to_string()),
+                looked => looked?,
+            }
+            self.fill(wait);
+            let out = self.take(Budget { records: max_records, bytes: max_bytes });
+            let left = timeout.saturating_sub(started.elapsed());
+            if !out.is_empty() || max_records == 0 || left.is_zero() {
+                return Ok(out);
+            }
+            wait = left.min(TICK);
+            if self.consumer.is_none() {
+                std::thread::sleep(wait);
+            }
+        }
+    }
+
+    fn seek(&mut self, lane: Lane, position: u64) {
+        let Some(index) = self.index(lane) else { return };
+        self.stop(index);
+        self.lanes[index].seek(position);
+        if let Some(mark) = self.mark(index) {
+            self.lanes[index].is_other_topic = Place::of(position).mark.contradicts(mark);
+        }
+        self.look_at = Instant::now();
+    }
+
+    fn pause(&mut self, lane: Lane) {
+        if let Some(index) = self.index(lane) {
+            self.stop(index);
+            self.lanes[index].paused = true;
+        }
+    }
+
+    fn resume(&mut self, lane: Lane) {
+        if let Some(index) = self.index(lane) {
+            self.lanes[index].paused = false;
+            self.look_at = Instant::now();
+        }
+    }
+}
