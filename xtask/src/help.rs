@@ -17,6 +17,11 @@ Tasks:
   sim cost                   measures what a row costs by how many rows there are
   fuzz TARGET [ARGUMENTS]    random cases against the host until one fails; TARGET is admission, meter
                              or merge; for a minute unless --minutes or --count says otherwise
+  kafka start [NAME] [--port P]
+                             starts real Apache Kafka, one broker on the loopback interface, and
+                             prints its address; it runs until it is stopped, and keeps its data.
+                             Fetches it first through Maven; needs a JDK of release 17 or newer
+  kafka stop [NAME]          stops it; NAME is kafka where none is given
   vectors FILE               checks a file of convergence vectors against the core
   bench [FILTER]             the benchmarks whose name contains FILTER; all without one
   bench cosmwasm [ROUNDS]    merges a second natively, in the host and in cosmwasm-vm, in one run;
@@ -35,6 +40,8 @@ Examples:
   cargo xtask fuzz meter --minutes 30
   cargo xtask fuzz admission --seed 4711 --count 1
   cargo xtask fuzz merge --help        the fuzzer's own options
+  cargo xtask kafka start eu --port 19092
+  cargo xtask kafka stop eu
   cargo xtask vectors tests/golden/convergence/vectors.jsonl
   cargo xtask bench fold
   cargo xtask bench cosmwasm

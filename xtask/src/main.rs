@@ -7,6 +7,7 @@ mod cargo;
 mod demo;
 mod fuzz;
 mod help;
+mod kafka;
 mod other;
 mod report;
 mod setup;
@@ -26,6 +27,7 @@ enum Command {
     Test(test::Options),
     Sim(sim::Options),
     Fuzz(Vec<OsString>),
+    Kafka(kafka::Task),
     Vectors(OsString),
     Bench(Vec<OsString>),
     BenchCosmwasm(Vec<OsString>),
@@ -56,6 +58,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test(options) => test::run(options),
         Command::Sim(options) => sim::run(&options),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Kafka(task) => kafka::run(&task),
         Command::Vectors(file) => other::vectors(&file),
         Command::Bench(arguments) => other::bench(&arguments),
         Command::BenchCosmwasm(arguments) => other::bench_cosmwasm(&arguments),
@@ -93,6 +96,7 @@ fn parse(arguments: &[OsString]) -> Result<Command, String> {
             [] => Err("fuzz takes what is to be fuzzed: admission, meter or merge".into()),
             arguments => Ok(Command::Fuzz(arguments.to_vec())),
         },
+        Some("kafka") => kafka::Task::of(rest).map(Command::Kafka),
         Some("vectors") => match rest {
             [file] => Ok(Command::Vectors(file.clone())),
             _ => Err("vectors takes one file".into()),
@@ -128,6 +132,11 @@ mod tests {
         assert_eq!(parsed(&["sim", "--twice"]), Ok(Command::Sim(played)));
         let fuzzed = ["meter", "--seed", "7"].map(OsString::from).to_vec();
         assert_eq!(parsed(&["fuzz", "meter", "--seed", "7"]), Ok(Command::Fuzz(fuzzed)));
+        let started = kafka::Task::Start { name: "eu".into(), port: Some(19092) };
+        let port = ["kafka", "start", "eu", "--port", "19092"];
+        assert_eq!(parsed(&port), Ok(Command::Kafka(started)));
+        let stopped = kafka::Task::Stop { name: kafka::NAME.into() };
+        assert_eq!(parsed(&["kafka", "stop"]), Ok(Command::Kafka(stopped)));
         assert_eq!(parsed(&["vectors", "a b"]), Ok(Command::Vectors("a b".into())));
         assert_eq!(parsed(&["bench", "fold"]), Ok(Command::Bench(vec!["fold".into()])));
         let rounds = Ok(Command::BenchCosmwasm(vec!["101".into()]));
@@ -144,6 +153,12 @@ mod tests {
             &["tset"],
             &["test", "--fast"],
             &["fuzz"],
+            &["kafka"],
+            &["kafka", "restart"],
+            &["kafka", "start", "eu", "us"],
+            &["kafka", "start", "--port", "0"],
+            &["kafka", "start", "--port"],
+            &["kafka", "stop", "eu", "--port", "19092"],
             &["vectors"],
             &["vectors", "a", "b"],
         ] {
@@ -153,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_help_names_every_task_with_an_example() {
-        for task in ["demo", "test", "sim", "fuzz", "vectors", "bench"] {
+        for task in ["demo", "test", "sim", "fuzz", "kafka", "vectors", "bench"] {
             assert!(help::TEXT.contains(&format!("\n  cargo xtask {task}")), "{task}");
         }
     }
