@@ -52,28 +52,58 @@ pub(crate) fn run(task: &Task) -> Result<ExitCode> {
     match task {
         Task::Start { name, port } => {
             let jars = jars()?;
-            let broker = Broker::named(name, &folder())?;
+            let broker = named(name)?;
             say(&format!("starting the broker {name}"));
             let address = broker.start(&jars, *port)?;
             say(&format!("it keeps its log in {}; on stdout is its address", broker.log().display()));
             println!("{address}");
         }
         Task::Stop { name } => {
-            let ran = Broker::named(name, &folder())?.stop()?;
+            let ran = named(name)?.stop()?;
             say(&format!("the broker {name} {}", if ran { "is stopped" } else { "did not run" }));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// A broker for the tests, that starts with nothing and ends with this.
+pub(crate) struct ForTests {
+    broker: Broker,
+    pub(crate) address: String,
+}
+
+impl ForTests {
+    pub(crate) fn start() -> Result<Self> {
+        let jars = jars()?;
+        let broker = named("tests")?;
+        // One that a run left behind that was killed.
+        broker.stop()?;
+        broker.clear()?;
+        let address = broker.start(&jars, None)?;
+        Ok(Self { broker, address })
+    }
+}
+
+impl Drop for ForTests {
+    fn drop(&mut self) {
+        if let Err(error) = self.broker.kill() {
+            say(&format!("the broker of the tests still runs: {error:#}"));
+        }
+    }
+}
+
+fn named(name: &str) -> Result<Broker> {
+    Broker::named(name, &folder().join("run"))
+}
+
 /// The jars, fetched if need be.
-pub(crate) fn jars() -> Result<Jars> {
+fn jars() -> Result<Jars> {
     say("looking for Apache Kafka; fetching it the first time takes a minute");
     Jars::fetch(&folder()).context("get Apache Kafka")
 }
 
 /// Where jars and brokers lie: in the target folder.
-pub(crate) fn folder() -> PathBuf {
+fn folder() -> PathBuf {
     let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     target.map_or_else(|| root().join("target"), |target| root().join(target)).join("kafka")
 }

@@ -4,8 +4,10 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use syncline_broker::Jars;
 
 use crate::cargo::{binary, build_command, cargo, output, root, run as run_command};
+use crate::kafka::ForTests;
 use crate::other::BENCHES;
 use crate::report::{Kind, Report};
 use crate::setup::{self, GUEST_TARGET, NPM};
@@ -23,6 +25,9 @@ const GUESTS: [&str; 2] = ["--manifest-path", "guest-examples/Cargo.toml"];
 /// Hostile ones that the tests build by plain cargo.
 const PLAIN_GUESTS: [&str; 2] = ["--manifest-path", "tests/hostile/guests/std/Cargo.toml"];
 const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
+
+/// Tells tests the address of a Kafka broker.
+const TEST_KAFKA: &str = "SYNCLINE_TEST_KAFKA";
 
 /// How the tests are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +102,12 @@ impl Run {
         // One failing test must not hide the others.
         let mut tests = self.cargo("test");
         tests.args(["--workspace", "--no-fail-fast"]);
+        let kafka = self.kafka()?;
+        if let Some(kafka) = &kafka {
+            tests.env(TEST_KAFKA, &kafka.address);
+        }
         self.step(Kind::Tests, "tests, with those in documentation", &mut tests)?;
+        drop(kafka);
         let mut guests = self.cargo("test");
         guests.args(GUESTS).args(["--workspace", "--no-fail-fast"]);
         self.step(Kind::Guests, "the guests' native tests", &mut guests)?;
@@ -109,6 +119,20 @@ impl Run {
         let mut test = Command::new(NPM);
         test.args(["test", "--silent"]).current_dir(&sdk);
         self.step(Kind::Guests, "the AssemblyScript SDK's own tests", &mut test)
+    }
+
+    /// Real Apache Kafka, which some tests want; without Java and Maven they are left out.
+    fn kafka(&mut self) -> Result<Option<ForTests>> {
+        if !self.ci && let Err(why) = Jars::can_be_had() {
+            self.report.skip("the tests that run against Apache Kafka", format!("{why:#}"));
+            return Ok(None);
+        }
+        let mut started = None;
+        self.report.step(Kind::SetUp, "starting Apache Kafka for the tests", || {
+            started = Some(ForTests::start()?);
+            Ok(())
+        })?;
+        Ok(started)
     }
 
     fn simulation(&mut self) -> Result<()> {

@@ -146,6 +146,22 @@ impl Broker {
         Ok(true)
     }
 
+    /// Removes all that it has kept.
+    ///
+    /// # Errors
+    /// It is running.
+    pub fn clear(&self) -> Result<()> {
+        if self.is_running() {
+            bail!("broker {} is running", self.name);
+        }
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).context("remove the broker's folder")
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn signal(&self, signal: Signal) -> Result<bool> {
         let Some(pid) = self.pid() else { return Ok(false) };
         match kill_process(pid, signal) {

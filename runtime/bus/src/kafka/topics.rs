@@ -246,7 +246,7 @@ fn wrong_settings(
 }
 
 /// Waits for what a thread of the admin client will complete.
-fn wait_for<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn wait_for<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(Thread);
 
     impl Wake for Unpark {
