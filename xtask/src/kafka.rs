@@ -38,9 +38,7 @@ impl Task {
             ["start", name, "--port", text] | ["start", "--port", text, name] => {
                 Ok(Self::Start { name: named(name).ok_or_else(wrong)?, port: port(text)? })
             }
-            ["start", name] => {
-                Ok(Self::Start { name: named(name).ok_or_else(wrong)?, port: None })
-            }
+            ["start", name] => Ok(Self::Start { name: named(name).ok_or_else(wrong)?, port: None }),
             ["stop"] => Ok(Self::Stop { name: NAME.into() }),
             ["stop", name] => Ok(Self::Stop { name: named(name).ok_or_else(wrong)? }),
             _ => Err(wrong()),
@@ -55,7 +53,10 @@ pub(crate) fn run(task: &Task) -> Result<ExitCode> {
             let broker = named(name)?;
             say(&format!("starting the broker {name}"));
             let address = broker.start(&jars, *port)?;
-            say(&format!("it keeps its log in {}; on stdout is its address", broker.log().display()));
+            say(&format!(
+                "it keeps its log in {}; on stdout is its address",
+                broker.log().display()
+            ));
             println!("{address}");
         }
         Task::Stop { name } => {

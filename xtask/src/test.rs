@@ -123,7 +123,9 @@ impl Run {
 
     /// Real Apache Kafka, which some tests want; without Java and Maven they are left out.
     fn kafka(&mut self) -> Result<Option<ForTests>> {
-        if !self.ci && let Err(why) = Jars::can_be_had() {
+        if !self.ci
+            && let Err(why) = Jars::can_be_had()
+        {
             self.report.skip("the tests that run against Apache Kafka", format!("{why:#}"));
             return Ok(None);
         }

@@ -83,7 +83,11 @@ impl Broker {
     /// It runs already, or does not start.
     pub fn start(&self, jars: &Jars, port: Option<u16>) -> Result<String> {
         if self.is_running() {
-            bail!("broker {} is running already, at {}", self.name, self.address().unwrap_or_default());
+            bail!(
+                "broker {} is running already, at {}",
+                self.name,
+                self.address().unwrap_or_default()
+            );
         }
         fs::create_dir_all(&self.folder).context("create the broker's folder")?;
         // The controller's port is written down in its own log as well, and is kept for that.
@@ -106,7 +110,8 @@ impl Broker {
         java.arg(self.properties()).stdout(self.output(true)?).stderr(self.output(false)?);
         // A signal from the keyboard is for whoever started it.
         let mut child = java.process_group(0).spawn().context("start Java")?;
-        fs::write(self.folder.join("pid"), child.id().to_string()).context("write the broker's pid")?;
+        fs::write(self.folder.join("pid"), child.id().to_string())
+            .context("write the broker's pid")?;
         let until = Instant::now() + START_WAIT;
         loop {
             let log = fs::read(self.log()).unwrap_or_default();
@@ -187,7 +192,8 @@ impl Broker {
         let pid: i32 = fs::read_to_string(self.folder.join("pid")).ok()?.trim().parse().ok()?;
         let ps = Command::new("ps").args(["-ww", "-o", "args=", "-p", &pid.to_string()]).output();
         let settings = self.properties();
-        let is_it = String::from_utf8_lossy(&ps.ok()?.stdout).trim_end().ends_with(settings.to_str()?);
+        let is_it =
+            String::from_utf8_lossy(&ps.ok()?.stdout).trim_end().ends_with(settings.to_str()?);
         is_it.then(|| Pid::from_raw(pid)).flatten()
     }
 
@@ -210,7 +216,10 @@ impl Broker {
 
     fn output(&self, fresh: bool) -> Result<Stdio> {
         let path = self.log();
-        if fresh && let Err(error) = fs::remove_file(&path) && error.kind() != ErrorKind::NotFound {
+        if fresh
+            && let Err(error) = fs::remove_file(&path)
+            && error.kind() != ErrorKind::NotFound
+        {
             return Err(error).context("remove the log of the last run");
         }
         let file = File::options().create(true).append(true).open(&path);
@@ -218,7 +227,8 @@ impl Broker {
     }
 }
 
-/// 22 characters that stand for 16 random bytes. The first is no dash, which would read as an option.
+/// 22 characters that stand for 16 random bytes. The first is no dash, which would read as an
+/// option.
 fn cluster_id() -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let random = || RandomState::new().hash_one(());

@@ -12,7 +12,8 @@ pub(crate) const MAVEN: &str = if cfg!(windows) { "mvn.cmd" } else { "mvn" };
 
 /// That both are there.
 pub(crate) fn look() -> Result<()> {
-    let install = format!("real Apache Kafka runs on it; install a JDK of release {JAVA_MIN} or newer");
+    let install =
+        format!("real Apache Kafka runs on it; install a JDK of release {JAVA_MIN} or newer");
     let Some(said) = said(JAVA, "-version") else {
         bail!("Java is not installed: {install}");
     };

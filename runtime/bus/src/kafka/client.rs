@@ -55,7 +55,9 @@ impl Cluster {
         match self.config().create_native_config() {
             Ok(_) => Ok(()),
             // The value is left out, as it may be a secret.
-            Err(KafkaError::ClientConfig(_, what, name, _)) => Err(wrong(format!("{name}: {what}"))),
+            Err(KafkaError::ClientConfig(_, what, name, _)) => {
+                Err(wrong(format!("{name}: {what}")))
+            }
             Err(error) => Err(wrong(error.to_string())),
         }
     }

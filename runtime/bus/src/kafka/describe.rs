@@ -49,11 +49,12 @@ pub(super) fn topics<C: ClientContext>(
     // event last taken first. Every pointer into the event is read before it is given back.
     unsafe {
         let queue = Lent(rd_kafka_queue_new(native), rd_kafka_queue_destroy);
-        let options =
-            rd_kafka_AdminOptions_new(native, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+        let options = rd_kafka_AdminOptions_new(
+            native,
+            rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
+        );
         let options = Lent(options, rd_kafka_AdminOptions_destroy);
-        let set =
-            rd_kafka_AdminOptions_set_request_timeout(options.0, timeout, ptr::null_mut(), 0);
+        let set = rd_kafka_AdminOptions_set_request_timeout(options.0, timeout, ptr::null_mut(), 0);
         accepted(set)?;
         let asked = rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
         let asked = Lent(asked, rd_kafka_TopicCollection_destroy);

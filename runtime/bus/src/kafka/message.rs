@@ -3,9 +3,7 @@
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 
-use rdkafka::bindings::{
-    rd_kafka_header_get_all, rd_kafka_headers_t, rd_kafka_message_headers,
-};
+use rdkafka::bindings::{rd_kafka_header_get_all, rd_kafka_headers_t, rd_kafka_message_headers};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::types::RDKafkaErrorCode;
 

@@ -38,11 +38,7 @@ pub(super) struct KafkaPublisher {
 }
 
 impl KafkaPublisher {
-    pub(super) fn open(
-        log: Log,
-        settings: TopicSettings,
-        owner: Owner,
-    ) -> Result<Self, BusError> {
+    pub(super) fn open(log: Log, settings: TopicSettings, owner: Owner) -> Result<Self, BusError> {
         let deliveries = Arc::default();
         let mut opened = Self { log, settings, producer: None, deliveries, _owner: owner };
         match opened.connect() {
@@ -50,7 +46,7 @@ impl KafkaPublisher {
                 // The region takes writes all the same; they wait in its outbox.
                 let region = &opened.log.region;
                 let source = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(%region, %error, source, "the region's own cluster is not there yet");
+                tracing::warn!(%region, %error, source, "the region's cluster is not there yet");
             }
             connected => connected?,
         }

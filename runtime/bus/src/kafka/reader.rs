@@ -103,9 +103,9 @@ impl KafkaReader {
             let made = config.create_with_context(Told);
             self.consumer = Some(made.map_err(self.log.failed("connect to the cluster"))?);
         }
-        self.consumer.as_ref().ok_or_else(|| {
-            self.log.failed("connect to the cluster")(KafkaError::Canceled)
-        })
+        self.consumer
+            .as_ref()
+            .ok_or_else(|| self.log.failed("connect to the cluster")(KafkaError::Canceled))
     }
 
     /// Notes which topics there are. One that was made again is read from its start.
@@ -163,7 +163,9 @@ impl KafkaReader {
     ) -> Result<TopicPartitionList, KafkaError> {
         let mut list = TopicPartitionList::with_capacity(1);
         match offset.map(i64::try_from) {
-            Some(Ok(offset)) => list.add_partition_offset(topic, partition, Offset::Offset(offset))?,
+            Some(Ok(offset)) => {
+                list.add_partition_offset(topic, partition, Offset::Offset(offset))?
+            }
             _ => drop(list.add_partition(topic, partition)),
         }
         Ok(list)
@@ -290,7 +292,8 @@ impl KafkaReader {
         }
     }
 
-    /// The client gets over most errors by itself; what it cannot is what it was told to leave to us.
+    /// The client gets over most errors by itself; what it cannot is what it was told to leave to
+    /// us.
     fn stumble(&mut self, error: &KafkaError) {
         match error {
             KafkaError::MessageConsumptionFatal(_) => self.start_over(),

@@ -91,15 +91,9 @@ impl Scene {
         let (admin, topic) = (self.admin(), self.topic());
         wait_for(admin.delete_topics(&[&topic], &AdminOptions::new())).unwrap();
         let until = std::time::Instant::now() + PATIENCE;
-        while self.bus().check(&source()) == Ok(TopicsFound::Sound) {
+        while matches!(self.bus().check(&source()), Ok(TopicsFound::Sound)) {
             assert!(std::time::Instant::now() < until, "the topic is still there");
         }
-    }
-}
-
-impl PartialEq for BusError {
-    fn eq(&self, other: &Self) -> bool {
-        self.to_string() == other.to_string()
     }
 }
 
@@ -320,7 +314,8 @@ fn what_is_too_large_is_refused_before_any_is_taken() {
     // What is just not too large is taken by the cluster too, though it cannot be compressed.
     let mut state = 1_u64;
     let mut noise = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 56) as u8
     };
     batch[1].envelope.payload = (0..crate::PAYLOAD_BYTES_MAX - 200).map(|_| noise()).collect();

@@ -1,12 +1,14 @@
 //! A region's own topics: making them, and holding them against what they must be.
 //!
-//! | setting | changes | control | why |
-//! |---|---|---|---|
-//! | `cleanup.policy` | `delete` | `delete` | compaction keeps one record a key, and all heartbeats have one key |
-//! | `retention.ms` | as configured | -1 | what is deleted before a region has read it must be sent again; a region that joins reads control records from the first |
-//! | `retention.bytes` | -1 | -1 | a size that is reached early deletes what time would keep |
-//! | `max.message.bytes` | 4 MiB | 4 MiB | the largest record of the format |
-//! | `min.insync.replicas` | one less than replicas, but one | the same | what is confirmed is on more than one disk, and one broker may be away |
+//! - `cleanup.policy` is `delete`: compaction keeps one record a key, and all heartbeats have one
+//!   key.
+//! - `retention.ms` is what is configured, but -1 for the control topic: what is deleted before a
+//!   region has read it must be sent again, and a region that joins reads control records from the
+//!   first.
+//! - `retention.bytes` is -1: a size that is reached early deletes what time would keep.
+//! - `max.message.bytes` is 4 MiB: the largest record of the format.
+//! - `min.insync.replicas` is one less than there are replicas, but one at least: what is confirmed
+//!   is on more than one disk, and one broker may be away.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -36,7 +38,8 @@ const MAKING_WAIT: Duration = Duration::from_secs(15);
 /// How often the cluster is asked for topics just made.
 const MAKING_LOOK: Duration = Duration::from_millis(100);
 
-/// Where the settings name no number, a topic has so many replicas, or as many as there are brokers.
+/// Where the settings name no number, a topic has so many replicas, or as many as there are
+/// brokers.
 const REPLICAS: usize = 3;
 
 /// How a region's topics are made, and what they are held against.
@@ -125,11 +128,13 @@ fn make(
         Some(replicas) => replicas,
         None => {
             let (any, _) = log.topics()[0];
-            let cluster = asking.client().fetch_metadata(Some(any), ANSWER_WAIT).map_err(&failed)?;
+            let cluster =
+                asking.client().fetch_metadata(Some(any), ANSWER_WAIT).map_err(&failed)?;
             cluster.brokers().len().clamp(1, REPLICAS) as u32
         }
     };
-    let (retention, bytes) = (settings.retention.as_millis().to_string(), MESSAGE_BYTES_MAX.to_string());
+    let (retention, bytes) =
+        (settings.retention.as_millis().to_string(), MESSAGE_BYTES_MAX.to_string());
     let min_insync = settings.min_insync(replicas).to_string();
     let missing = log.topics().into_iter().filter(|(name, _)| !found.contains_key(*name));
     let missing: Vec<NewTopic<'_>> = missing
@@ -238,7 +243,8 @@ fn wrong_settings(
     }
     if min_insync.is_some_and(|count| count > i64::from(replicas)) {
         wrong.push(format!(
-            "min.insync.replicas is {}, but there are {replicas} replicas: no record would be taken",
+            "min.insync.replicas is {}, but there are {replicas} replicas: no record would be \
+             taken",
             shown("min.insync.replicas")
         ));
     }
