@@ -6,8 +6,6 @@
 //!
 //! The client gives all partitions' records in one queue. They are sorted into lanes here, some
 //! ahead of what is asked for, so that a busy lane does not starve the others.
-//!
-//! [`Item::Moved`]: crate::Item::Moved
 
 mod lane;
 
@@ -23,7 +21,7 @@ use super::client::Told;
 use super::message::item;
 use super::place::{Mark, Place};
 use super::{ANSWER_WAIT, Log};
-use crate::{BusError, Delivery, Lane, Reader};
+use crate::{BusError, Delivery, Item, Lane, Reader};
 use lane::{Budget, LaneState};
 
 /// What is taken from the client ahead of what was asked for: one large batch.
@@ -97,20 +95,18 @@ impl KafkaReader {
         self.marks[usize::from(self.lanes[index].lane == Lane::Control)]
     }
 
-    fn consumer(&mut self) -> Result<&BaseConsumer<Told>, BusError> {
+    fn open_client(&mut self) -> Result<(), BusError> {
         if self.consumer.is_none() {
             let config = self.log.cluster.consumer_config();
             let made = config.create_with_context(Told);
             self.consumer = Some(made.map_err(self.log.failed("connect to the cluster"))?);
         }
-        self.consumer
-            .as_ref()
-            .ok_or_else(|| self.log.failed("connect to the cluster")(KafkaError::Canceled))
+        Ok(())
     }
 
     /// Notes which topics there are. One that was made again is read from its start.
     fn find_topics(&mut self) -> Result<(), BusError> {
-        self.consumer()?;
+        self.open_client()?;
         let Some(consumer) = &self.consumer else { return Ok(()) };
         let found = self.log.describe(consumer, ANSWER_WAIT)?;
         let [changes, control] = self.log.topics().map(|(name, _)| found.get(name));
@@ -138,11 +134,14 @@ impl KafkaReader {
             let (start, end) =
                 consumer.fetch_watermarks(topic, partition, ANSWER_WAIT).map_err(&failed)?;
             let (start, end) = (start.max(0) as u64, end.max(0) as u64);
-            let (to, reason) = match offset {
-                _ if lane.is_other_topic => (start, "the topic was deleted and made again"),
-                _ if offset < start => (start, "the log does not hold the position any more"),
-                _ if offset > end => (end, "the log ends before the position"),
-                _ => (offset, ""),
+            let (to, reason) = if lane.is_other_topic {
+                (start, "the topic was deleted and made again")
+            } else if offset < start {
+                (start, "the log does not hold the position any more")
+            } else if offset > end {
+                (end, "the log ends before the position")
+            } else {
+                (offset, "")
             };
             offset = to;
             if !reason.is_empty() {
@@ -256,25 +255,23 @@ impl KafkaReader {
             // Counting is not done anew for each record.
             for _ in 0..256 {
                 let Some(consumer) = &self.consumer else { return };
-                let (topic, partition, offset, item) = match consumer.poll(wait) {
+                let polled = consumer.poll(std::mem::take(&mut wait)).map(|message| {
+                    let message = message?;
+                    let is_control = message.topic() == self.log.control;
+                    Ok((is_control, message.partition(), message.offset(), item(&message)))
+                });
+                match polled {
                     None => return,
-                    Some(Err(error)) => {
-                        self.stumble(&error);
-                        wait = Duration::ZERO;
-                        continue;
+                    Some(Err(error)) => self.stumble(&error),
+                    Some(Ok((is_control, partition, offset, item))) => {
+                        self.accept(is_control, partition, offset, item);
                     }
-                    Some(Ok(message)) => {
-                        let is_control = message.topic() == self.log.control;
-                        (is_control, message.partition(), message.offset(), item(&message))
-                    }
-                };
-                wait = Duration::ZERO;
-                self.accept(topic, partition, offset, item);
+                }
             }
         }
     }
 
-    fn accept(&mut self, is_control: bool, partition: i32, offset: i64, item: crate::Item) {
+    fn accept(&mut self, is_control: bool, partition: i32, offset: i64, item: Item) {
         let index = if is_control { self.lanes.len() - 1 } else { partition.max(0) as usize };
         if index >= self.lanes.len() {
             return;

@@ -270,7 +270,7 @@ fn foreign_records_harm_nobody() {
     let topic = scene.topic();
     let foreign: BaseProducer = scene.config().create().unwrap();
     let to = || BaseRecord::<[u8], [u8]>::to(&topic).partition(0);
-    foreign.send(to().key(&[0xff, 0xfe]).payload(b"1")).map_err(|(error, _)| error).unwrap();
+    foreign.send(to().key(&[0xff_u8, 0xfe]).payload(b"1")).map_err(|(error, _)| error).unwrap();
     // Neither key nor value, as what deletes from a compacted topic.
     foreign.send(to()).map_err(|(error, _)| error).unwrap();
     let (name, topic) = (CString::new(vec![0xff]).unwrap(), CString::new(topic.clone()).unwrap());
