@@ -94,6 +94,8 @@ impl Cluster {
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
             .set("enable.partition.eof", "false")
+            // A process that was stopped for an hour has left no group, as it is in none.
+            .set("max.poll.interval.ms", "86400000")
             .set("check.crcs", "true")
             // A foreign transaction that is never ended must not hold up the log.
             .set("isolation.level", "read_uncommitted")

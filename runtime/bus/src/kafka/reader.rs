@@ -244,28 +244,24 @@ impl KafkaReader {
 
     /// Takes what the client has, and waits for the first of it.
     fn fill(&mut self, mut wait: Duration) {
-        loop {
-            let ahead = self.lanes.iter().filter(|lane| !lane.paused);
-            let (records, bytes) = ahead.fold((0, 0), |(records, bytes), lane| {
-                (records + lane.fetched.len(), bytes + lane.fetched_bytes)
+        let ahead = self.lanes.iter().filter(|lane| !lane.paused);
+        let (mut records, mut bytes) = ahead.fold((0, 0), |(records, bytes), lane| {
+            (records + lane.fetched.len(), bytes + lane.fetched_bytes)
+        });
+        while records < AHEAD_RECORDS && bytes < AHEAD_BYTES {
+            let Some(consumer) = &self.consumer else { return };
+            let polled = consumer.poll(std::mem::take(&mut wait)).map(|message| {
+                let message = message?;
+                bytes += message.payload_len();
+                let is_control = message.topic() == self.log.control;
+                Ok((is_control, message.partition(), message.offset(), item(&message)))
             });
-            if records >= AHEAD_RECORDS || bytes >= AHEAD_BYTES {
-                return;
-            }
-            // Counting is not done anew for each record.
-            for _ in 0..256 {
-                let Some(consumer) = &self.consumer else { return };
-                let polled = consumer.poll(std::mem::take(&mut wait)).map(|message| {
-                    let message = message?;
-                    let is_control = message.topic() == self.log.control;
-                    Ok((is_control, message.partition(), message.offset(), item(&message)))
-                });
-                match polled {
-                    None => return,
-                    Some(Err(error)) => self.stumble(&error),
-                    Some(Ok((is_control, partition, offset, item))) => {
-                        self.accept(is_control, partition, offset, item);
-                    }
+            match polled {
+                None => return,
+                Some(Err(error)) => self.stumble(&error),
+                Some(Ok((is_control, partition, offset, item))) => {
+                    records += 1;
+                    self.accept(is_control, partition, offset, item);
                 }
             }
         }
