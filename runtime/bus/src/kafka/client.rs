@@ -54,8 +54,9 @@ impl Cluster {
         }
         match self.config().create_native_config() {
             Ok(_) => Ok(()),
-            // The value is left out, as it may be a secret.
-            Err(KafkaError::ClientConfig(_, what, name, _)) => {
+            // What the client says may repeat the value, which may be a secret.
+            Err(KafkaError::ClientConfig(_, what, name, value)) => {
+                let what = if value.is_empty() { what } else { what.replace(&value, "…") };
                 Err(wrong(format!("{name}: {what}")))
             }
             Err(error) => Err(wrong(error.to_string())),

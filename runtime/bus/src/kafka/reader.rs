@@ -83,12 +83,9 @@ impl KafkaReader {
         if self.marks.contains(&None) {
             self.find_topics()?;
         }
-        for index in 0..self.lanes.len() {
-            if idle(&self.lanes[index]) && self.mark(index).is_some() {
-                self.start(index)?;
-            }
-        }
-        Ok(())
+        let due = 0..self.lanes.len();
+        let due = due.filter(|index| idle(&self.lanes[*index]) && self.mark(*index).is_some());
+        self.start(&due.collect::<Vec<_>>())
     }
 
     fn mark(&self, index: usize) -> Option<Mark> {
@@ -122,17 +119,35 @@ impl KafkaReader {
         Ok(())
     }
 
-    /// Has the client read a lane, once it is known where.
-    fn start(&mut self, index: usize) -> Result<(), BusError> {
-        let Some(mark) = self.mark(index) else { return Ok(()) };
+    /// Has the client read lanes, once it is known where. All at once, so that one answer of the
+    /// cluster brings something of each.
+    fn start(&mut self, lanes: &[usize]) -> Result<(), BusError> {
+        let mut list = TopicPartitionList::with_capacity(lanes.len());
+        for index in lanes {
+            let Some(offset) = self.offset(*index)? else { continue };
+            let (topic, partition) = self.log.address(self.lanes[*index].lane)?;
+            let added = list.add_partition_offset(topic, partition, offset);
+            added.map_err(self.log.failed("read the log"))?;
+        }
+        let Some(consumer) = &self.consumer else { return Ok(()) };
+        if list.count() > 0 {
+            consumer.incremental_assign(&list).map_err(self.log.failed("read the log"))?;
+            let now = Instant::now();
+            lanes.iter().for_each(|index| self.lanes[*index].starts(now));
+        }
+        Ok(())
+    }
+
+    /// Where to begin with a lane. One that is doubted is held against its log first.
+    fn offset(&mut self, index: usize) -> Result<Option<Offset>, BusError> {
+        let Some(mark) = self.mark(index) else { return Ok(None) };
         let lane = &self.lanes[index];
         let (topic, partition) = self.log.address(lane.lane)?;
-        let failed = self.log.failed("read the log");
-        let Some(consumer) = &self.consumer else { return Ok(()) };
+        let Some(consumer) = &self.consumer else { return Ok(None) };
         let mut offset = Place::of(lane.next).offset;
         if lane.is_doubted || lane.is_other_topic {
-            let (start, end) =
-                consumer.fetch_watermarks(topic, partition, ANSWER_WAIT).map_err(&failed)?;
+            let asked = consumer.fetch_watermarks(topic, partition, ANSWER_WAIT);
+            let (start, end) = asked.map_err(self.log.failed("read the log"))?;
             let (start, end) = (start.max(0) as u64, end.max(0) as u64);
             let (to, reason) = if lane.is_other_topic {
                 (start, "the topic was deleted and made again")
@@ -149,25 +164,7 @@ impl KafkaReader {
                 self.lanes[index].move_to(to, reason);
             }
         }
-        let one = Self::list(topic, partition, Some(offset)).map_err(&failed)?;
-        consumer.incremental_assign(&one).map_err(&failed)?;
-        self.lanes[index].starts(Instant::now());
-        Ok(())
-    }
-
-    fn list(
-        topic: &str,
-        partition: i32,
-        offset: Option<u64>,
-    ) -> Result<TopicPartitionList, KafkaError> {
-        let mut list = TopicPartitionList::with_capacity(1);
-        match offset.map(i64::try_from) {
-            Some(Ok(offset)) => {
-                list.add_partition_offset(topic, partition, Offset::Offset(offset))?
-            }
-            _ => drop(list.add_partition(topic, partition)),
-        }
-        Ok(list)
+        Ok(i64::try_from(offset).ok().map(Offset::Offset))
     }
 
     /// Has the client read a lane no more.
@@ -177,8 +174,9 @@ impl KafkaReader {
         }
         let Some(consumer) = &self.consumer else { return };
         let stopped = self.log.address(self.lanes[index].lane).is_ok_and(|(topic, partition)| {
-            let list = Self::list(topic, partition, None);
-            list.is_ok_and(|one| consumer.incremental_unassign(&one).is_ok())
+            let mut one = TopicPartitionList::with_capacity(1);
+            one.add_partition(topic, partition);
+            consumer.incremental_unassign(&one).is_ok()
         });
         if !stopped {
             self.start_over();
