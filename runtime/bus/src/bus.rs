@@ -91,6 +91,10 @@ pub trait Bus: Send + Sync {
     /// For every lane of a region's log the position behind its last complete record; 0 where it
     /// has none.
     fn ends(&self, source: &RegionId) -> Result<Vec<(Lane, u64)>, BusError>;
+
+    /// For every lane of a region's log a position not far before its end. Whoever reads from there
+    /// meets the last records of the lane: one at least, where it holds any.
+    fn tails(&self, source: &RegionId) -> Result<Vec<(Lane, u64)>, BusError>;
 }
 
 /// Appends to one region's log.

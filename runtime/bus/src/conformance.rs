@@ -33,6 +33,7 @@ const CASES: &[Case] = &[
     ("readers do not disturb each other", two_readers),
     ("a log has one owner at a time", one_owner),
     ("the ends are where a reader that is done stands", ends),
+    ("a tail is read to the end of its log", tails),
     ("a new owner goes on where the last one was", next_owner),
     ("lanes that are not there are refused", unknown_lanes),
     ("no busy lane starves another", no_lane_starves),
@@ -281,6 +282,26 @@ fn ends(bus: &dyn Bus) {
     assert_eq!(ok(bus.ends(&region("a"))), expected, "also once the owner is gone");
     let _owner = ok(bus.publisher(&region("a")));
     assert_eq!(ok(bus.ends(&region("a"))), expected, "and when the next one has said nothing yet");
+}
+
+fn tails(bus: &dyn Bus) {
+    assert!(ok(bus.tails(&region("a"))).iter().all(|(_, tail)| *tail == 0));
+    let end = |lane| ok(bus.ends(&region("a"))).iter().find(|(l, _)| *l == lane).map(|(_, e)| *e);
+    for round in 0..3 {
+        produce(bus, "a", &numbered(A, round * 700..round * 700 + 700));
+        let mut reader = ok(bus.reader(&region("a"), &ok(bus.tails(&region("a")))));
+        let mut last = None;
+        while last.as_ref().is_none_or(|d: &Delivery| Some(d.next_position) != end(A)) {
+            last = ok(reader.poll(1_000, 1 << 20, PATIENCE)).pop().or(last);
+        }
+        let last: Vec<Delivery> = last.into_iter().collect();
+        assert_eq!(texts(&last, A), [format!("{}", round * 700 + 699)]);
+        assert_silent(&mut *reader);
+    }
+    // An owner that has written nothing yet does not hide what the last one wrote.
+    let _publisher = ok(bus.publisher(&region("a")));
+    let mut reader = ok(bus.reader(&region("a"), &ok(bus.tails(&region("a")))));
+    assert!(!read(&mut *reader, 1).is_empty());
 }
 
 fn next_owner(bus: &dyn Bus) {

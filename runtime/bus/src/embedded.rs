@@ -127,6 +127,11 @@ impl Bus for EmbeddedBus {
         };
         log.lanes().enumerate().map(end).collect()
     }
+
+    fn tails(&self, source: &RegionId) -> Result<Vec<(Lane, u64)>, BusError> {
+        let log = self.log(source);
+        log.lanes().map(|lane| lane::tail(&log.lane(lane)).map(|tail| (lane, tail))).collect()
+    }
 }
 
 /// Where a region's log is, and how many partitions it should have.

@@ -63,8 +63,12 @@ const TOPIC_PREFIX: &str = "syncline";
 /// long a thread is busy with a cluster that is dark.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
-/// How long [`Bus::ends`] waits for a cluster.
+/// How long [`Bus::ends`] and [`Bus::tails`] wait for a cluster.
 const ENDS_WAIT: Duration = Duration::from_secs(10);
+
+/// So far before the end of a lane its tail begins: its region's heartbeats stand closer together,
+/// whatever it passes on between them.
+const TAIL_RECORDS: u64 = 2_048;
 
 /// How a Kafka bus is set up.
 #[derive(Clone, Debug)]
@@ -138,18 +142,11 @@ impl Bus for KafkaBus {
     }
 
     fn ends(&self, source: &RegionId) -> Result<Vec<(Lane, u64)>, BusError> {
-        let log = self.log(source)?;
-        let asking = log.asking()?;
-        let found = log.describe(&asking, ENDS_WAIT)?;
-        let end = |lane| {
-            let (topic, partition) = log.address(lane)?;
-            let Some(described) = found.get(topic) else { return Ok((lane, 0)) };
-            let (_, end) = asking
-                .fetch_watermarks(topic, partition, ENDS_WAIT)
-                .map_err(log.failed("ask for the end of a log"))?;
-            Ok((lane, Place { mark: described.mark, offset: end.max(0) as u64 }.position()))
-        };
-        log.lanes().map(end).collect()
+        self.log(source)?.places(|_, end| end)
+    }
+
+    fn tails(&self, source: &RegionId) -> Result<Vec<(Lane, u64)>, BusError> {
+        self.log(source)?.places(|start, end| start.max(end.saturating_sub(TAIL_RECORDS)))
     }
 }
 
@@ -242,6 +239,23 @@ impl Log {
             }
         }
         Ok(found)
+    }
+
+    /// For every lane a position, of the offsets at which its log begins and ends; 0 where there is
+    /// none.
+    fn places(&self, offset: impl Fn(u64, u64) -> u64) -> Result<Vec<(Lane, u64)>, BusError> {
+        let asking = self.asking()?;
+        let found = self.describe(&asking, ENDS_WAIT)?;
+        let place = |lane| {
+            let (topic, partition) = self.address(lane)?;
+            let Some(described) = found.get(topic) else { return Ok((lane, 0)) };
+            let (start, end) = asking
+                .fetch_watermarks(topic, partition, ENDS_WAIT)
+                .map_err(self.failed("ask for the ends of a log"))?;
+            let offset = offset(start.max(0) as u64, end.max(0) as u64);
+            Ok((lane, Place { mark: described.mark, offset }.position()))
+        };
+        self.lanes().map(place).collect()
     }
 
     fn failed(&self, action: &'static str) -> impl Fn(KafkaError) -> BusError + use<> {

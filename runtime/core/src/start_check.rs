@@ -32,11 +32,16 @@ pub enum StartVerdict {
 /// Compares what others know of a region with what its disk does. Before it takes a write or
 /// produces anything, a region shows this the end of each lane of its own log, and a heartbeat of
 /// each peer that was made after the start, in each lane.
+///
+/// A region that did not wait for all of them goes on showing it what it hears: see
+/// [`StartCheck::takes_up`].
 #[derive(Clone, Debug)]
 pub struct StartCheck {
     me: RegionId,
     known: Hlc,
     told: Hlc,
+    /// HLCs from here on may be of this start itself.
+    own_from: Hlc,
     awaited: BTreeSet<RegionId>,
 }
 
@@ -44,17 +49,35 @@ impl StartCheck {
     /// `known` is the highest HLC on the disk of `me`, of any region.
     pub fn new(me: RegionId, known: Hlc, peers: impl IntoIterator<Item = RegionId>) -> Self {
         let awaited = peers.into_iter().filter(|peer| *peer != me).collect();
-        Self { me, known, told: Hlc::ZERO, awaited }
+        Self { me, known, told: Hlc::ZERO, own_from: Hlc::MAX, awaited }
+    }
+
+    /// The peer has nothing to tell: it is not waited for.
+    pub fn does_not_await(&mut self, peer: &RegionId) {
+        self.awaited.remove(peer);
+    }
+
+    /// The region takes writes and produces from now on, with HLCs from `from` on. What it is told
+    /// of those says nothing of its disk any more.
+    pub fn takes_up(&mut self, from: Hlc) {
+        self.own_from = from;
     }
 
     /// A record of this region stands in its own log.
     pub fn own_record(&mut self, hlc: Hlc) {
-        self.told = self.told.max(hlc);
+        self.is_told(hlc);
+    }
+
+    fn is_told(&mut self, hlc: Hlc) {
+        if hlc < self.own_from {
+            self.told = self.told.max(hlc);
+        }
     }
 
     /// A peer says what it knows. Only a heartbeat from after the start counts as having heard it.
     pub fn heard(&mut self, beat: &Heartbeat, is_fresh: bool) {
-        self.told = self.told.max(beat.watermarks.get(&self.me)).max(beat.taken.get(&self.me));
+        self.is_told(beat.watermarks.get(&self.me));
+        self.is_told(beat.taken.get(&self.me));
         if is_fresh {
             self.awaited.remove(&beat.region);
         }
@@ -122,5 +145,16 @@ mod tests {
             start.heard(&beat, false);
             assert_eq!(start.verdict(), old(told));
         }
+    }
+    #[test]
+    fn who_did_not_wait_still_finds_out() {
+        let mut start = check();
+        start.own_record(hlc(10));
+        start.does_not_await(&region("b"));
+        start.takes_up(hlc(20));
+        start.heard(&beat("a", 20, 25), true);
+        assert_eq!(start.verdict(), StartVerdict::Fine);
+        start.heard(&beat("b", 25, 19), false);
+        assert_eq!(start.verdict(), StartVerdict::Old { known: hlc(10), told: hlc(19) });
     }
 }

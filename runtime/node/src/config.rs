@@ -1,5 +1,7 @@
 //! The configuration of a region: a TOML file, any value of which can come from the environment.
 
+mod bus;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use syncline_core::{PartitionCount, RegionId};
 use thiserror::Error;
+
+pub use bus::BusConfig;
+use bus::{BusSection, PeerSection};
 
 /// In front of the names of environment variables: `SYNCLINE_API__LISTEN` is `listen` of `[api]`.
 const ENVIRONMENT_PREFIX: &str = "SYNCLINE_";
@@ -65,8 +70,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Where the API listens.
     pub listen: SocketAddr,
-    /// The folder of the embedded bus, shared by the regions of this machine.
-    pub bus: PathBuf,
+    /// What carries the regions' logs.
+    pub bus: BusConfig,
     /// Into how many partitions rows are spread.
     pub partitions: PartitionCount,
     /// The limits.
@@ -119,29 +124,6 @@ enum Engine {
     Fjall,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct BusSection {
-    kind: Option<BusKind>,
-    partitions: Option<Partitions>,
-    dir: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum BusKind {
-    Embedded,
-    Kafka,
-}
-
-/// What is said of a region. The brokers' addresses belong to Kafka.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct PeerSection {
-    #[allow(dead_code, reason = "taken, so that a file for Kafka can be checked")]
-    bootstrap_servers: Option<String>,
-}
-
 /// Limits that can be set. All others stand in the reference.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -157,6 +139,8 @@ pub struct LimitsConfig {
     pub conflicts: u64,
     /// Tables that local writes may make.
     pub tables: usize,
+    /// How long a region that starts waits for peers that may know that its disk is old.
+    pub start_wait: HumanDuration,
     /// How far the wall clock may be ahead of what the peers tell.
     pub max_clock_skew: HumanDuration,
 }
@@ -169,6 +153,7 @@ impl Default for LimitsConfig {
             waiting_changes: 100_000,
             conflicts: 10_000,
             tables: 4096,
+            start_wait: HumanDuration(Duration::from_secs(10)),
             max_clock_skew: HumanDuration(Duration::from_millis(500)),
         }
     }
@@ -234,19 +219,22 @@ pub fn load(file: &Path) -> Result<Config, ConfigError> {
     parse(file, &text, std::env::vars())
 }
 
-/// Checks a configuration file; answers what it comes to, for people.
-pub fn check(file: &Path) -> Result<String, ConfigError> {
-    let config = load(file)?;
+/// What a configuration comes to, for people.
+pub fn summary(file: &Path, config: &Config) -> String {
     let regions: Vec<&str> = config.regions.iter().map(RegionId::as_str).collect();
-    Ok(format!(
-        "{} is in order: region {} of {}, {} partitions, API on {}, data in {}",
+    let bus = match &config.bus {
+        BusConfig::Embedded(folder) => format!("the embedded bus in {}", folder.display()),
+        BusConfig::Kafka(_) => "Kafka".to_owned(),
+    };
+    format!(
+        "{} is in order: region {} of {}, {} partitions, API on {}, data in {}, on {bus}",
         file.display(),
         config.region,
         regions.join(", "),
         config.partitions.get(),
         config.listen,
         config.data.display()
-    ))
+    )
 }
 
 fn parse(
@@ -325,10 +313,6 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
         let reason = "this version has no store but engine = \"sled\"";
         return Err(wrong("store", "engine", reason.into()));
     }
-    if config.bus.kind != Some(BusKind::Embedded) {
-        let reason = "this version has no bus but kind = \"embedded\", on one machine";
-        return Err(wrong("bus", "kind", reason.into()));
-    }
     let mut regions = Vec::new();
     for name in config.regions.keys() {
         let other: RegionId = name.parse().map_err(|e| wrong("regions", name, format!("{e}")))?;
@@ -343,13 +327,16 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
         return Err(wrong("regions", "", format!("{} regions, the limit is 64", regions.len())));
     }
     let folder = file.parent().unwrap_or_else(|| Path::new(""));
+    let partitions = config.bus.partitions.map_or_else(default_partitions, |p| p.0);
+    let bus = bus::bus(folder, config.bus, partitions, &config.regions)
+        .map_err(|(section, key, reason)| wrong(&section, key, reason))?;
     Ok(Config {
         region,
         regions,
         data: folder.join(data),
         listen,
-        bus: folder.join(config.bus.dir.unwrap_or_else(|| "bus".into())),
-        partitions: config.bus.partitions.map_or_else(default_partitions, |p| p.0),
+        bus,
+        partitions,
         limits: config.limits,
     })
 }
@@ -379,88 +366,4 @@ fn line_of(text: &str, section: &str, key: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"
-[region]
-id = "eu-west-1"
-data = "data/eu-west-1"
-[api]
-listen = "127.0.0.1:8080"
-auth = "none"
-[bus]
-kind = "embedded"
-partitions = 4
-[regions.eu-west-1]
-[regions.us-east-1]
-[limits]
-max_clock_skew = "2s"
-"#;
-
-    fn parsed(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
-        let variables = environment.iter().map(|(k, v)| (k.to_string(), v.to_string()));
-        parse(Path::new("conf/region.toml"), text, variables).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn a_good_file_is_taken() {
-        let config = parsed(GOOD, &[]).unwrap();
-        assert_eq!(config.region.as_str(), "eu-west-1");
-        assert_eq!(config.regions.len(), 2);
-        assert_eq!(config.data, Path::new("conf/data/eu-west-1"));
-        assert_eq!(config.partitions.get(), 4);
-        assert_eq!(config.limits.max_clock_skew.0, Duration::from_secs(2));
-    }
-
-    #[test]
-    fn the_environment_comes_last() {
-        let config = parsed(
-            GOOD,
-            &[
-                ("SYNCLINE_API__LISTEN", "127.0.0.1:9"),
-                ("SYNCLINE_BUS__PARTITIONS", "16"),
-                ("SYNCLINE_URL", "http://elsewhere"),
-                ("PATH", "x"),
-            ],
-        );
-        let config = config.unwrap();
-        assert_eq!((config.listen.port(), config.partitions.get()), (9, 16));
-        let error = parsed(GOOD, &[("SYNCLINE_BUS__PARTITIONS", "many")]).unwrap_err();
-        assert!(error.contains("SYNCLINE_BUS__PARTITIONS"), "{error}");
-        let error = parsed(GOOD, &[("SYNCLINE_API__PORT", "1")]).unwrap_err();
-        assert!(error.contains("SYNCLINE_API__PORT") && error.contains("port"), "{error}");
-    }
-
-    #[test]
-    fn what_is_wrong_is_named_with_its_line() {
-        for (from, to, line, reason) in [
-            ("auth = \"none\"", "auht = \"none\"", "line 7", "auht"),
-            ("partitions = 4", "partitions = 0", "line 10", "1 to 1,024"),
-            ("partitions = 4", "partitions = \"4\"", "line 10", "invalid type"),
-            ("id = \"eu-west-1\"", "id = \"eu west\"", "line 3", "a region is"),
-            ("id = \"eu-west-1\"", "id = \"eu-west-2\"", "line 3", "[regions.eu-west-2]"),
-            ("127.0.0.1:8080", "0.0.0.0:8080", "line 7", "loopback only"),
-            ("auth = \"none\"", "auth = \"tokens\"", "line 7", "no tokens yet"),
-            ("kind = \"embedded\"", "kind = \"kafka\"", "line 9", "embedded"),
-            ("kind = \"embedded\"", "kind = \"carrier-pigeon\"", "line 9", "unknown variant"),
-            ("\"2s\"", "\"soon\"", "line 14", "500ms"),
-            ("data = \"data/eu-west-1\"\n", "", "line 2", "needs data"),
-            ("[limits]", "[limits", "line 13", ""),
-            ("[regions.us-east-1]", "[regions.\"us east\"]", "line", "a region is"),
-        ] {
-            let error = parsed(&GOOD.replace(from, to), &[]).unwrap_err();
-            assert!(error.contains(line) && error.contains(reason), "{to}: {error}");
-        }
-    }
-
-    #[test]
-    fn durations_are_read_as_people_write_them() {
-        let read = |text: &str| HumanDuration::try_from(text.to_owned()).map(|d| d.0.as_millis());
-        assert_eq!(read("500ms"), Ok(500));
-        assert_eq!((read("10s"), read("5m"), read("1h")), (Ok(10_000), Ok(300_000), Ok(3_600_000)));
-        for bad in ["", "5", "ms", "-1s", "1.5s", "1d", "99999999999999999999s"] {
-            assert!(read(bad).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

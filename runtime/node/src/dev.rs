@@ -5,15 +5,16 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use syncline_bus::EmbeddedBus;
+use syncline_bus::{Bus, EmbeddedBus};
 use syncline_core::RegionId;
 use syncline_host::Compiler;
 use tokio::net::TcpListener;
 
 use crate::api::{Api, DevLinks};
-use crate::config::{LimitsConfig, default_partitions};
+use crate::config::{HumanDuration, LimitsConfig, default_partitions};
 use crate::region::{Region, RegionOptions};
 use crate::serve::{Served, init_logging, serve_all};
 
@@ -41,6 +42,7 @@ pub fn run(options: DevOptions) -> Result<()> {
     let listeners = runtime.block_on(listen(&options, &regions))?;
     let bus = EmbeddedBus::open(options.data.join("bus"), default_partitions())
         .context("open the embedded bus")?;
+    let bus: Arc<dyn Bus> = Arc::new(bus);
     let dev = DevLinks::open(&regions, options.data.join("links.json"))?;
     let mut served = Vec::new();
     for (region, listener) in regions.iter().zip(listeners) {
@@ -50,11 +52,15 @@ pub fn run(options: DevOptions) -> Result<()> {
                 regions: regions.clone(),
                 data: options.data.join(region.as_str()),
                 partitions: default_partitions(),
-                limits: LimitsConfig::default(),
+                // All regions and their logs are here, and start together.
+                limits: LimitsConfig {
+                    start_wait: HumanDuration(Duration::ZERO),
+                    ..LimitsConfig::default()
+                },
                 cuts: dev.cuts().clone(),
                 compiler: options.compiler.clone(),
             },
-            &bus,
+            Arc::clone(&bus),
         )?;
         let api = Api { region: Arc::new(started), dev: Some(dev.clone()) };
         served.push(Served { api, listener });

@@ -49,13 +49,14 @@ pub enum Code {
     NotAMember,
     NoSpace,
     StoreUnavailable,
+    Starting,
     Stopping,
     Internal,
 }
 
 impl Code {
     /// Every kind, for the reference.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::InvalidTable,
         Self::InvalidRowPk,
         Self::InvalidRow,
@@ -87,6 +88,7 @@ impl Code {
         Self::NotAMember,
         Self::NoSpace,
         Self::StoreUnavailable,
+        Self::Starting,
         Self::Stopping,
         Self::Internal,
     ];
@@ -184,6 +186,9 @@ impl Code {
             }
             Self::NotAMember => {
                 ("not-a-member", S::SERVICE_UNAVAILABLE, "This region is joining, or was evicted")
+            }
+            Self::Starting => {
+                ("starting", S::SERVICE_UNAVAILABLE, "The region takes no writes yet")
             }
             Self::Stopping => ("stopping", S::SERVICE_UNAVAILABLE, "This region is stopping"),
             Self::Internal => ("internal", S::INTERNAL_SERVER_ERROR, "Something is wrong here"),

@@ -19,6 +19,7 @@ mod publisher;
 mod reader;
 mod shard;
 mod start;
+mod startup;
 mod status;
 mod syncer;
 mod verification;
@@ -42,6 +43,7 @@ pub use controller::{DeployError, Deployed, RolloutView};
 pub use links::Cuts;
 pub use shard::{Acknowledged, WriteError};
 pub use start::StartError;
+pub use startup::Awaited;
 pub use status::{LinkView, PartitionView};
 pub use verification::{VERIFY_MS_MAX, VerifyError};
 
@@ -49,6 +51,7 @@ use crate::config::LimitsConfig;
 use controller::ControlWork;
 use links::LinkStates;
 use shard::ShardWork;
+use startup::Startup;
 
 /// What a region is started with.
 #[derive(Clone, Debug)]
@@ -86,6 +89,7 @@ pub(crate) struct Shared {
     pub(crate) limits: LimitsConfig,
     pub(crate) host: Host,
     pub(crate) links: LinkStates,
+    pub(crate) startup: Startup,
     pub(crate) cuts: Cuts,
     pub(crate) stopping: AtomicBool,
     /// Why the region can go on no longer; set once.
@@ -151,6 +155,11 @@ impl Region {
         self.shared.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What the region waits for before it takes its first write; none: it takes writes.
+    pub fn starting(&self) -> Option<Awaited> {
+        self.shared.startup.awaited()
+    }
+
     /// Writes a row; the answer comes once the write is durable.
     pub async fn write(
         &self,
@@ -163,6 +172,9 @@ impl Region {
         }
         if !self.shared.site.admits_table(&row.table, self.shared.limits.tables) {
             return Err(WriteError::TooManyTables { limit: self.shared.limits.tables });
+        }
+        if let Some(awaited) = self.starting() {
+            return Err(WriteError::Starting { awaited });
         }
         let partition = partition_of(&row, self.shared.site.partitions);
         let (reply, answer) = oneshot::channel();
@@ -204,6 +216,9 @@ impl Region {
         admitted: syncline_host::Admitted,
         component: Vec<u8>,
     ) -> Result<Deployed, DeployError> {
+        if let Some(awaited) = self.starting() {
+            return Err(DeployError::Starting { awaited });
+        }
         let (reply, answer) = oneshot::channel();
         self.control(ControlWork::Deploy { table, admitted, component, reply }).await;
         answer.await.unwrap_or(Err(DeployError::Stopping))

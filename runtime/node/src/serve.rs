@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use syncline_bus::EmbeddedBus;
+use syncline_bus::{Bus, EmbeddedBus, KafkaBus};
 use syncline_host::Compiler;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::api::{Api, router};
-use crate::config;
+use crate::config::{self, BusConfig};
 use crate::region::{Cuts, Region, RegionOptions};
 
 /// Requests under way have so long to end when the process is told to stop.
@@ -36,7 +36,12 @@ pub fn run(file: &Path, compiler: Compiler) -> Result<()> {
     let listener = runtime
         .block_on(TcpListener::bind(config.listen))
         .with_context(|| format!("listen on {}", config.listen))?;
-    let bus = EmbeddedBus::open(&config.bus, config.partitions).context("open the embedded bus")?;
+    let bus: Arc<dyn Bus> = match config.bus {
+        BusConfig::Embedded(folder) => {
+            Arc::new(EmbeddedBus::open(folder, config.partitions).context("open the embedded bus")?)
+        }
+        BusConfig::Kafka(options) => Arc::new(KafkaBus::open(options)?),
+    };
     let region = Region::start(
         RegionOptions {
             region: config.region,
@@ -47,7 +52,7 @@ pub fn run(file: &Path, compiler: Compiler) -> Result<()> {
             cuts: Cuts::default(),
             compiler,
         },
-        &bus,
+        bus,
     )?;
     let text = format!("syncline: region {} on http://{}\n", region.id(), listener.local_addr()?);
     // A stdout that nobody reads is no reason to stop.

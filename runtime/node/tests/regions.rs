@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use syncline_bus::{Bus as _, EmbeddedBus, Envelope, Lane, Outgoing, Publisher, encode_change};
@@ -12,7 +13,7 @@ use syncline_core::{
     RowKey, Stamp, VersionVector, WriteRefused, partition_of,
 };
 use syncline_host::Compiler;
-use syncline_node::config::LimitsConfig;
+use syncline_node::config::{HumanDuration, LimitsConfig};
 use syncline_node::region::{Cuts, PartitionView, Region, RegionOptions, StartError, WriteError};
 use syncline_store::StoreError;
 use syncline_store::kv::{quarantine, row};
@@ -33,8 +34,13 @@ fn image(n: u64) -> Option<Image> {
     Some(Image::canonicalize(format!("{{\"n\":{n}}}").as_bytes()).unwrap())
 }
 
-fn start_with(data: &Path, bus: &EmbeddedBus, name: &str, limits: LimitsConfig) -> Region {
-    let options = RegionOptions {
+/// Regions of one test start together: none is waited for.
+fn limits() -> LimitsConfig {
+    LimitsConfig { start_wait: HumanDuration(Duration::ZERO), ..LimitsConfig::default() }
+}
+
+fn options(data: &Path, name: &str, limits: LimitsConfig) -> RegionOptions {
+    RegionOptions {
         region: region(name),
         regions: vec![region("a"), region("b")],
         data: data.join(name),
@@ -42,12 +48,20 @@ fn start_with(data: &Path, bus: &EmbeddedBus, name: &str, limits: LimitsConfig) 
         limits,
         cuts: Cuts::default(),
         compiler: Compiler::InProcess,
-    };
-    Region::start(options, bus).unwrap()
+    }
+}
+
+fn start_with(data: &Path, bus: &EmbeddedBus, name: &str, limits: LimitsConfig) -> Region {
+    let region = Region::start(options(data, name, limits), Arc::new(bus.clone())).unwrap();
+    while let Some(awaited) = region.starting() {
+        assert!(awaited.own_log, "{awaited:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    region
 }
 
 fn start(data: &Path, bus: &EmbeddedBus, name: &str) -> Region {
-    start_with(data, bus, name, LimitsConfig::default())
+    start_with(data, bus, name, limits())
 }
 
 fn open_bus(data: &Path) -> EmbeddedBus {
@@ -159,7 +173,7 @@ fn a_record_that_is_missing_holds_the_watermark_until_it_is_sent_again() {
 fn a_full_outbox_refuses_writes_and_names_who_is_behind() {
     let data = tempfile::tempdir().unwrap();
     let bus = open_bus(data.path());
-    let limits = LimitsConfig { unconfirmed_changes: 3, ..LimitsConfig::default() };
+    let limits = LimitsConfig { unconfirmed_changes: 3, ..limits() };
     let a = start_with(data.path(), &bus, "a", limits);
     for n in 0..3 {
         write(&a, "row", n).unwrap();
@@ -205,16 +219,103 @@ fn a_data_folder_is_one_regions_alone() {
         regions: vec![region("a"), region("b")],
         data: data.path().join("a"),
         partitions: PartitionCount::new(partitions).unwrap(),
-        limits: LimitsConfig::default(),
+        limits: limits(),
         cuts: Cuts::default(),
         compiler: Compiler::InProcess,
     };
-    let locked = Region::start(options("a", 1), &bus).err().unwrap();
+    let locked = Region::start(options("a", 1), Arc::new(bus.clone())).err().unwrap();
     assert!(matches!(locked, StartError::Store { source: StoreError::Locked { .. }, .. }));
     a.stop();
     drop(a);
     for (name, partitions) in [("b", 1), ("a", 2)] {
-        let other = Region::start(options(name, partitions), &bus).err().unwrap();
+        let other = Region::start(options(name, partitions), Arc::new(bus.clone())).err().unwrap();
         assert!(matches!(other, StartError::OtherData { .. }), "{other}");
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else {
+            std::fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}
+
+/// Puts back the folder of region a as it was before its last write, and starts it again.
+fn start_on_an_old_disk(own_log_is_there: bool, start_wait: Duration) -> String {
+    let data = tempfile::tempdir().unwrap();
+    let bus = open_bus(data.path());
+    let (a, b) = (start(data.path(), &bus, "a"), start(data.path(), &bus, "b"));
+    write(&a, "one", 1).unwrap();
+    wait_for("the first write", || image_in(&b, "one") == image(1));
+    a.stop();
+    drop(a);
+    copy(&data.path().join("a"), &data.path().join("copy"));
+    let a = start(data.path(), &bus, "a");
+    write(&a, "two", 2).unwrap();
+    wait_for("the second write", || image_in(&b, "two") == image(2));
+    a.stop();
+    drop(a);
+    std::fs::remove_dir_all(data.path().join("a")).unwrap();
+    std::fs::rename(data.path().join("copy"), data.path().join("a")).unwrap();
+    if !own_log_is_there {
+        std::fs::remove_dir_all(data.path().join("bus/a")).unwrap();
+    }
+    let bus = open_bus(data.path());
+    let limits = LimitsConfig { start_wait: HumanDuration(start_wait), ..limits() };
+    let options = options(data.path(), "a", limits);
+    let a = Region::start(options, Arc::new(bus.clone())).unwrap();
+    wait_for("the old disk", || a.fatal().is_some());
+    if own_log_is_there || !start_wait.is_zero() {
+        let refused = write(&a, "three", 3);
+        assert_eq!(refused, Err(WriteError::Stopping));
+    }
+    let reason = a.fatal().unwrap_or_default();
+    a.stop();
+    b.stop();
+    reason
+}
+
+#[test]
+fn an_old_disk_is_seen_in_the_own_log() {
+    assert!(start_on_an_old_disk(true, Duration::ZERO).contains("disk is old"));
+}
+
+#[test]
+fn an_old_disk_is_seen_in_what_peers_say() {
+    let reason = start_on_an_old_disk(false, Duration::from_secs(3600));
+    assert!(reason.contains("disk is old"), "{reason}");
+}
+
+#[test]
+fn an_old_disk_is_seen_after_the_start_as_well() {
+    assert!(start_on_an_old_disk(false, Duration::ZERO).contains("disk is old"));
+}
+
+#[test]
+fn a_region_that_starts_waits_for_its_peers() {
+    let data = tempfile::tempdir().unwrap();
+    let bus = open_bus(data.path());
+    let (a, b) = (start(data.path(), &bus, "a"), start(data.path(), &bus, "b"));
+    write(&b, "one", 1).unwrap();
+    wait_for("the write", || image_in(&a, "one") == image(1));
+    a.stop();
+    b.stop();
+    drop((a, b));
+    let limits = LimitsConfig { start_wait: HumanDuration(Duration::from_secs(3600)), ..limits() };
+    let options = options(data.path(), "a", limits);
+    let a = Region::start(options, Arc::new(bus.clone())).unwrap();
+    wait_for("the own log", || a.starting().is_some_and(|awaited| !awaited.own_log));
+    let refused = write(&a, "two", 2);
+    assert!(matches!(refused, Err(WriteError::Starting { .. })), "{refused:?}");
+    let b = start(data.path(), &bus, "b");
+    wait_for("the word of b", || a.starting().is_none());
+    write(&a, "two", 2).unwrap();
+    wait_for("the write", || image_in(&b, "two") == image(2));
+    a.stop();
+    b.stop();
 }

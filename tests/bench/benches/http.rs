@@ -24,7 +24,10 @@ fn start(data: &std::path::Path) -> String {
         cuts: Cuts::default(),
         compiler: Compiler::InProcess,
     };
-    let region = Region::start(options, &bus).expect("start the region");
+    let region = Region::start(options, Arc::new(bus)).expect("start the region");
+    while region.starting().is_some() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
     let api = Api { region: Arc::new(region), dev: None };
     let (told, address) = std::sync::mpsc::channel();
     std::thread::spawn(move || {

@@ -18,6 +18,20 @@ pub(super) fn end(dir: &Path) -> Result<u64, BusError> {
     }
 }
 
+/// The beginning of the last segment that holds records, else the lane's end.
+pub(super) fn tail(dir: &Path) -> Result<u64, BusError> {
+    for segment in Segment::list(dir)?.into_iter().rev() {
+        let base = segment.base;
+        // One that is gone since was the oldest.
+        let Some(mut open) = OpenSegment::open(segment)? else { break };
+        let Extent { readable, .. } = Extent::of(&mut open)?;
+        if readable > base {
+            return Ok(base);
+        }
+    }
+    end(dir)
+}
+
 /// How much a batch may still take.
 pub(super) struct Budget {
     pub(super) records: usize,

@@ -151,6 +151,10 @@ impl Bus for ManyProcesses {
     fn ends(&self, source: &RegionId) -> Result<Vec<(Lane, u64)>, BusError> {
         self.next().ends(source)
     }
+
+    fn tails(&self, source: &RegionId) -> Result<Vec<(Lane, u64)>, BusError> {
+        self.next().tails(source)
+    }
 }
 
 #[test]

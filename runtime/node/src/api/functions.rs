@@ -254,6 +254,7 @@ fn not_deployed(error: DeployError) -> Problem {
         DeployError::Load(_) => Problem::new(Code::ComponentRefused, error),
         DeployError::ClockExhausted => Problem::new(Code::ClockAhead, error),
         DeployError::Store(_) => Problem::new(Code::StoreUnavailable, error).retry_after(10),
+        DeployError::Starting { .. } => Problem::new(Code::Starting, error).retry_after(1),
         DeployError::Stopping => Problem::new(Code::Stopping, error).retry_after(5),
     }
 }

@@ -121,6 +121,7 @@ fn refused(error: WriteError) -> Problem {
         WriteError::NotTaken(error) => not_taken(error),
         WriteError::Overloaded => Problem::new(Code::TooManyRequests, error).retry_after(1),
         WriteError::TooManyTables { .. } => Problem::new(Code::TooManyTables, error),
+        WriteError::Starting { .. } => Problem::new(Code::Starting, error).retry_after(1),
         WriteError::Stopping => Problem::new(Code::Stopping, error).retry_after(5),
     }
 }

@@ -91,10 +91,14 @@ pub(super) async fn health() -> &'static str {
 
 /// `GET /readyz`: the region takes requests.
 pub(super) async fn ready(State(api): State<Api>) -> Response {
-    match api.region.fatal() {
-        None => Json(json!({"region": api.region.id().as_str(), "ready": true})).into_response(),
-        Some(reason) => Problem::new(Code::StoreUnavailable, reason).into_response(),
+    if let Some(reason) = api.region.fatal() {
+        return Problem::new(Code::StoreUnavailable, reason).into_response();
     }
+    if let Some(awaited) = api.region.starting() {
+        let detail = format!("the region is starting, and waits to hear: {awaited}");
+        return Problem::new(Code::Starting, detail).retry_after(1).into_response();
+    }
+    Json(json!({"region": api.region.id().as_str(), "ready": true})).into_response()
 }
 
 fn waiting(views: &[PartitionView]) -> usize {

@@ -49,7 +49,8 @@ Examples:
 
 const CONFIG_EXAMPLES: &str = "\
 Examples:
-  syncline config check --config region.toml";
+  syncline config check --config region.toml
+  syncline config check --config region.toml --connect";
 
 const ROWS_EXAMPLES: &str = "\
 Examples:
@@ -277,7 +278,16 @@ pub(super) struct ConfigFile {
 pub(super) enum ConfigCommand {
     /// Say whether a configuration is in order, and if not, which line is wrong.
     #[command(after_help = CONFIG_EXAMPLES)]
-    Check(ConfigFile),
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// Ask the clusters as well: can they be reached, and are the region's topics as they must be?
+    #[arg(long)]
+    pub(super) connect: bool,
 }
 
 /// A row.

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use syncline_bus::{Bus as _, BusError, KafkaBus, TopicsFound};
+use syncline_core::RegionId;
 use syncline_host::Compiler;
 
-use super::args::{COMPILE_FUNCTION, ConfigCommand, ConfigFile, DevArgs};
+use super::args::{COMPILE_FUNCTION, CheckArgs, ConfigCommand, ConfigFile, DevArgs};
 use super::failure::Failure;
 use super::output::Output;
+use crate::config::{BusConfig, Config, load, summary};
 
 /// Runs several regions until the process is told to stop.
 pub(super) fn dev(args: DevArgs) -> Result<(), Failure> {
@@ -37,14 +40,61 @@ fn compiler() -> Compiler {
 
 /// Looks at a configuration.
 pub(super) fn config(command: ConfigCommand, out: &Output) -> Result<(), Failure> {
-    let ConfigCommand::Check(ConfigFile { config }) = command;
-    let summary =
-        crate::config::check(&config).map_err(|error| failed(&anyhow::Error::from(error)))?;
-    if out.is_json() {
-        out.json(&json!({ "file": config, "summary": summary }))
+    let ConfigCommand::Check(CheckArgs { file: ConfigFile { config: file }, connect }) = command;
+    let config = load(&file).map_err(|error| failed(&error.into()))?;
+    let summary = summary(&file, &config);
+    let clusters = if connect {
+        ask_clusters(&config).map_err(|error| failed(&error.into()))?
     } else {
-        out.text(&format!("{}\n", summary.trim_end()))
+        Vec::new()
+    };
+    if out.is_json() {
+        let shown = clusters.iter().map(|(region, found)| match found {
+            Ok(found) => json!({ "region": region, "ok": true, "found": found }),
+            Err(wrong) => json!({ "region": region, "ok": false, "found": wrong }),
+        });
+        let clusters: Option<Vec<_>> = connect.then(|| shown.collect());
+        out.json(&json!({ "file": file, "summary": summary, "clusters": clusters }))?;
+    } else {
+        let mut text = format!("{}\n", summary.trim_end());
+        for (region, found) in &clusters {
+            let (Ok(found) | Err(found)) = found;
+            text += &format!("  {region}: {found}\n");
+        }
+        out.text(&text)?;
     }
+    match clusters.iter().filter(|(_, found)| found.is_err()).count() {
+        0 => Ok(()),
+        _ => Err(Failure::Failed("not every cluster is as it must be".into())),
+    }
+}
+
+/// What each region's cluster has, or what is wrong with it, by the region's name.
+type ClustersFound = Vec<(String, Result<String, String>)>;
+
+/// Nothing is made or changed.
+fn ask_clusters(config: &Config) -> Result<ClustersFound, BusError> {
+    let BusConfig::Kafka(options) = &config.bus else { return Ok(Vec::new()) };
+    let bus = KafkaBus::open(options.clone())?;
+    let ask = |region: &RegionId| {
+        let found = if *region == config.region {
+            bus.check(region).map(|found| match found {
+                TopicsFound::Sound => "reached; the region's topics are as they must be".to_owned(),
+                TopicsFound::Missing(topics) => format!(
+                    "reached; the region makes these topics when it starts: {}",
+                    topics.join(", ")
+                ),
+            })
+        } else {
+            bus.ends(region).map(|ends| match ends.iter().all(|(_, end)| *end == 0) {
+                true => "reached; the region has written nothing yet".to_owned(),
+                false => "reached; the region's log is there".to_owned(),
+            })
+        };
+        let wrong = |error: BusError| format!("{:#}", anyhow::Error::from(error));
+        (region.to_string(), found.map_err(wrong))
+    };
+    Ok(config.regions.iter().map(ask).collect())
 }
 
 /// With the causes, as the outermost sentence alone rarely says what to do.

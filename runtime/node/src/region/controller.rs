@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::publisher::Feeds;
 use super::shard::{ShardWork, report};
+use super::startup::Awaited;
 use super::syncer::{Reply, Ticket};
 use super::{HEARTBEAT_EVERY, Shared, now_ms};
 
@@ -53,6 +54,12 @@ pub enum DeployError {
     /// The store failed.
     #[error("{0}")]
     Store(String),
+    /// The region has just started.
+    #[error("the region is starting, and waits to hear: {awaited}")]
+    Starting {
+        /// What it waits for.
+        awaited: Awaited,
+    },
     /// The region stops.
     #[error("the region is stopping")]
     Stopping,

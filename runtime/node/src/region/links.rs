@@ -51,6 +51,8 @@ pub(crate) struct LinkStates(BTreeMap<RegionId, LinkState>);
 pub(crate) struct LinkState {
     /// Why the link is not read any more: a fork, or records newer than this software.
     stopped: Mutex<Option<String>>,
+    /// Why it cannot be read now.
+    trouble: Mutex<Option<String>>,
     heard_at_ms: AtomicU64,
     heard_hlc: AtomicU64,
     /// For each partition: so much waits that the link is not to be read.
@@ -64,6 +66,7 @@ impl LinkStates {
     ) -> Self {
         let state = || LinkState {
             stopped: Mutex::default(),
+            trouble: Mutex::default(),
             heard_at_ms: AtomicU64::new(0),
             heard_hlc: AtomicU64::new(0),
             full: (0..partitions.get()).map(|_| AtomicBool::new(false)).collect(),
@@ -93,17 +96,26 @@ impl LinkStates {
                 let heard = state.heard_at_ms.load(Ordering::Relaxed);
                 let lag = now.saturating_sub(state.heard_hlc.load(Ordering::Relaxed) >> 16);
                 let stopped = state.stopped();
+                let trouble = state.trouble();
                 let state = if stopped.is_some() {
                     "stopped"
                 } else if shared.cuts.between(&shared.site.region, peer) {
                     "cut"
+                } else if trouble.is_some() {
+                    "unreadable"
                 } else if now.saturating_sub(heard) > SILENT_AFTER_MS {
                     "silent"
                 } else {
                     "up"
                 };
                 let lag_ms = (heard > 0).then_some(lag);
-                LinkView { region: peer.clone(), own: false, state, lag_ms, reason: stopped }
+                LinkView {
+                    region: peer.clone(),
+                    own: false,
+                    state,
+                    lag_ms,
+                    reason: stopped.or(trouble),
+                }
             })
             .collect();
         views.push(LinkView {
@@ -121,6 +133,18 @@ impl LinkStates {
 impl LinkState {
     pub(super) fn stopped(&self) -> Option<String> {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Answers true if that is news.
+    pub(super) fn set_trouble(&self, reason: Option<String>) -> bool {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = *trouble != reason;
+        *trouble = reason;
+        is_news
     }
 
     pub(super) fn heard(&self, hlc: Hlc) {

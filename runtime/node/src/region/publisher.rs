@@ -86,6 +86,9 @@ impl Feeds {
 
 /// Ends when the syncer has ended and everything is produced, or the bus refuses then.
 pub(super) fn run(shared: &Arc<Shared>, feeds: &Feeds, mut bus: Box<dyn Publisher>) {
+    if !shared.startup.may_produce(shared) {
+        return;
+    }
     let mut last = Lane::Control;
     let mut troubled = false;
     while let Some((lane, step)) = feeds.next(last) {

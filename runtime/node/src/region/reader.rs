@@ -6,17 +6,20 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use syncline_applier::{ControlItem, ControlRead, Intake, Read, ReadItem, ReadRecords, Sorted};
-use syncline_bus::{Delivery, Item, Lane, Reader};
+use syncline_bus::{Bus, Delivery, Item, Lane, Reader};
 use syncline_core::RegionId;
 
 use super::Shared;
 use super::controller::ControlWork;
 use super::shard::ShardWork;
+use super::startup::Freshness;
 
 const RECORDS_MAX: usize = 512;
 const BYTES_MAX: usize = 4 << 20;
 /// How long a reader waits for records before it looks whether it should stop.
 const WAIT: Duration = Duration::from_millis(100);
+/// How soon a log that could not be read is tried again.
+const WAIT_AFTER_TROUBLE: Duration = Duration::from_millis(500);
 /// How often a reader of a link that is cut looks whether it is healed.
 const WAIT_FOR_HEALING: Duration = Duration::from_millis(20);
 
@@ -24,6 +27,7 @@ const WAIT_FOR_HEALING: Duration = Duration::from_millis(20);
 pub(super) struct Link {
     pub(super) shared: Arc<Shared>,
     pub(super) source: RegionId,
+    pub(super) bus: Arc<dyn Bus>,
     pub(super) intake: Intake,
     pub(super) shards: Vec<SyncSender<ShardWork>>,
     pub(super) control: SyncSender<ControlWork>,
@@ -34,8 +38,10 @@ impl Link {
     pub(super) fn run(self, mut log: Box<dyn Reader>) {
         let Some(state) = self.shared.links.get(&self.source) else { return };
         let mut paused: BTreeSet<u32> = BTreeSet::new();
+        let mut freshness = Freshness::of(&self.source);
         while !self.shared.is_stopping() && state.stopped().is_none() {
             self.wait_while_cut();
+            freshness.look(&self.shared.startup, &*self.bus);
             for partition in 0..self.shared.site.partitions.get() {
                 if state.is_full(partition) && paused.insert(partition) {
                     tracing::warn!(source = %self.source, partition, "too much waits: not read");
@@ -46,15 +52,20 @@ impl Link {
             }
             match log.poll(RECORDS_MAX, BYTES_MAX, WAIT) {
                 Ok(deliveries) => {
+                    if state.set_trouble(None) {
+                        tracing::info!(source = %self.source, "the link can be read again");
+                    }
                     // What arrived after the cut is not let through by a poll from before it.
                     self.wait_while_cut();
-                    if !self.pass_on(deliveries) {
+                    if !self.pass_on(deliveries, &freshness) {
                         return;
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(source = %self.source, %error, "cannot read the link");
-                    std::thread::sleep(WAIT);
+                    if state.set_trouble(Some(error.to_string())) {
+                        tracing::warn!(source = %self.source, %error, "cannot read the link");
+                    }
+                    std::thread::sleep(WAIT_AFTER_TROUBLE);
                 }
             }
         }
@@ -68,12 +79,13 @@ impl Link {
     }
 
     /// Answers false if nobody takes the records any more, or the link has to stop.
-    fn pass_on(&self, deliveries: Vec<Delivery>) -> bool {
+    fn pass_on(&self, deliveries: Vec<Delivery>, freshness: &Freshness) -> bool {
         let mut rows: BTreeMap<u32, Vec<ReadItem>> = BTreeMap::new();
         let mut control = Vec::new();
         let mut holds = false;
         for Delivery { lane, position, next_position, item } in deliveries {
-            let sorted = match self.sort(lane, item) {
+            let is_fresh = freshness.is_fresh(lane, position);
+            let sorted = match self.sort(lane, is_fresh, item) {
                 Ok(sorted) => sorted,
                 Err(version) => {
                     let reason = format!(
@@ -113,7 +125,7 @@ impl Link {
     }
 
     /// Notes when the region was heard. An error is a version that is not understood.
-    fn sort(&self, lane: Lane, item: Item) -> Result<Sorted, u64> {
+    fn sort(&self, lane: Lane, is_fresh: bool, item: Item) -> Result<Sorted, u64> {
         if let Item::Moved { asked, start, reason } = &item {
             tracing::warn!(source = %self.source, ?lane, asked, start, %reason,
                 "the log does not hold what is to be read next; what is missing is sent again");
@@ -124,6 +136,7 @@ impl Link {
             && let Some(state) = self.shared.links.get(&self.source)
         {
             state.heard(beat.hlc);
+            self.shared.startup.heard(&self.shared, lane, beat, is_fresh);
         }
         Ok(sorted)
     }

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::merging::{Merging, Resting};
 use super::publisher::Feeds;
+use super::startup::Awaited;
 use super::status::PartitionView;
 use super::syncer::{Reply, Ticket};
 use super::{HEARTBEAT_EVERY, Shared, now_ms};
@@ -55,6 +56,12 @@ pub enum WriteError {
     TooManyTables {
         /// The limit.
         limit: usize,
+    },
+    /// The region has just started.
+    #[error("the region is starting, and waits to hear: {awaited}")]
+    Starting {
+        /// What it waits for.
+        awaited: Awaited,
     },
     /// The region stops.
     #[error("the region is stopping")]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use syncline_applier::{Intake, PartitionApplier, Restored, Site, restore};
 use syncline_bus::{Bus, BusError};
-use syncline_core::{FunctionVersion, PartitionCount, RegionId};
+use syncline_core::{FunctionVersion, Hlc, PartitionCount, RegionId};
 use syncline_host::{CALL_STACK_BYTES, Host, HostConfig};
 use syncline_store::kv::node::{self, FORMAT, NodeFacts};
 use syncline_store::{Batch, SledStore, Store as _, StoreError};
@@ -18,8 +18,9 @@ use super::links::LinkStates;
 use super::publisher::{self, Feeds};
 use super::reader::Link;
 use super::shard::{Shard, ShardWork};
+use super::startup::{self, Startup};
 use super::syncer;
-use super::{Region, RegionOptions, Shared};
+use super::{Region, RegionOptions, Shared, now_ms};
 
 /// A merge runs on its shard's thread: room for a call, and for what leads to it.
 const SHARD_STACK_BYTES: usize = CALL_STACK_BYTES + (4 << 20);
@@ -75,47 +76,59 @@ pub enum StartError {
 }
 
 impl Region {
-    /// Starts a region. It takes writes at once, whether its peers can be heard or not.
-    pub fn start(options: RegionOptions, bus: &dyn Bus) -> Result<Self, StartError> {
+    /// Starts a region. Whether its peers can be heard or not, it takes writes soon: see
+    /// [`Region::starting`].
+    pub fn start(options: RegionOptions, bus: Arc<dyn Bus>) -> Result<Self, StartError> {
         let region = options.region.clone();
         let on_bus = |source| StartError::Bus { region: region.clone(), source };
-        let shared = open(options)?;
+        let (site, host) = open(&options)?;
         let publisher = bus.publisher(&region).map_err(on_bus)?;
-        let on_disk = load(&shared)?;
+        let on_disk = load(&site, &host)?;
         let mut readers = Vec::new();
-        for source in shared.site.regions.iter().filter(|source| **source != region) {
+        for source in site.regions.iter().filter(|source| **source != region) {
             let from = on_disk.positions(source);
             readers.push((source.clone(), bus.reader(source, &from).map_err(on_bus)?));
         }
         let feeds = Feeds::new(on_disk.feeds());
-        Ok(run(shared, on_disk, &feeds, publisher, readers))
+        let shared = Arc::new(share(options, site, host));
+        Ok(run(shared, on_disk, &feeds, &bus, publisher, readers))
     }
 }
 
-fn open(options: RegionOptions) -> Result<Arc<Shared>, StartError> {
-    let RegionOptions { region, regions, data, partitions, limits, cuts, compiler } = options;
+fn open(options: &RegionOptions) -> Result<(Site<SledStore>, Host), StartError> {
+    let RegionOptions { region, regions, data, partitions, limits, .. } = options;
     let in_store = |source| StartError::Store { region: region.clone(), source };
     let store = SledStore::open(data.join("store")).map_err(in_store)?;
-    check_identity(&store, &region, &data, partitions)?;
+    check_identity(&store, region, data, *partitions)?;
     let cache_dir = Some(data.join("compiled"));
+    let compiler = options.compiler.clone();
     let host = HostConfig { cache_dir, compiler, ..HostConfig::default() };
     let in_host = |reason: String| StartError::Host { region: region.clone(), reason };
     let host = Host::new(host).map_err(|error| in_host(error.to_string()))?;
-    let links = LinkStates::new(regions.iter().filter(|peer| **peer != region), partitions);
-    let applier_limits = syncline_applier::Limits {
+    let limits = syncline_applier::Limits {
         unconfirmed_changes: limits.unconfirmed_changes,
         waiting_changes: limits.waiting_changes,
         conflicts: limits.conflicts,
     };
-    Ok(Arc::new(Shared {
-        site: Site::new(region, regions, partitions, applier_limits, store),
+    Ok((Site::new(region.clone(), regions.clone(), *partitions, limits, store), host))
+}
+
+/// After everything was restored: only then the clock stands where the disk has it.
+fn share(options: RegionOptions, site: Site<SledStore>, host: Host) -> Shared {
+    let RegionOptions { region, regions, partitions, limits, cuts, .. } = options;
+    let known = site.clock.last();
+    let own_from = Hlc::new(now_ms(), 0).unwrap_or(Hlc::MAX).max(known);
+    let wait = limits.start_wait.0;
+    Shared {
+        startup: Startup::new(&region, &regions, partitions, (known, own_from), wait),
+        links: LinkStates::new(regions.iter().filter(|peer| **peer != region), partitions),
+        site,
         limits,
         host,
-        links,
         cuts,
         stopping: AtomicBool::new(false),
         fatal: Mutex::default(),
-    }))
+    }
 }
 
 /// A data folder belongs to one region, and its number of partitions never changes.
@@ -147,15 +160,15 @@ fn check_identity(
     }
 }
 
-fn load(shared: &Shared) -> Result<Restored, StartError> {
-    let region = &shared.site.region;
+fn load(site: &Site<SledStore>, host: &Host) -> Result<Restored, StartError> {
+    let region = &site.region;
     // What cannot be loaded is not here: its changes wait, and the log says why.
     let load = |version: &FunctionVersion, bytes: Option<Vec<u8>>| {
         let Some(bytes) = bytes else {
             tracing::error!(%region, %version, "a function has no bytes");
             return false;
         };
-        match shared.host.load(*version, &bytes) {
+        match host.load(*version, &bytes) {
             Ok(_) => true,
             Err(error) => {
                 tracing::error!(%region, %version, %error, "load a function");
@@ -163,7 +176,7 @@ fn load(shared: &Shared) -> Result<Restored, StartError> {
             }
         }
     };
-    let restored = restore(&shared.site, load);
+    let restored = restore(site, load);
     restored.map_err(|source| StartError::Store { region: region.clone(), source })
 }
 
@@ -171,6 +184,7 @@ fn run(
     shared: Arc<Shared>,
     on_disk: Restored,
     feeds: &Arc<Feeds>,
+    bus: &Arc<dyn Bus>,
     publisher: Box<dyn syncline_bus::Publisher>,
     readers: Vec<(RegionId, Box<dyn syncline_bus::Reader>)>,
 ) -> Region {
@@ -206,9 +220,12 @@ fn run(
         let (shared, shards, control) = (Arc::clone(&shared), shards.clone(), control.clone());
         let partitions = shared.site.partitions;
         let intake = Intake { source: source.clone(), partitions };
-        let link = Link { shared, source, intake, shards, control };
+        let bus = Arc::clone(bus);
+        let link = Link { shared, source, bus, intake, shards, control };
         threads.push(std::thread::spawn(move || link.run(log)));
     }
+    let (starting, bus) = (Arc::clone(&shared), Arc::clone(bus));
+    threads.push(std::thread::spawn(move || startup::read_own_log(&starting, &*bus)));
     let (syncing, fed) = (Arc::clone(&shared), Arc::clone(feeds));
     threads.push(std::thread::spawn(move || syncer::run(&syncing, &ticketed, &fed)));
     let (publishing, fed) = (Arc::clone(&shared), Arc::clone(feeds));

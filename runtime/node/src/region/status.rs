@@ -56,10 +56,10 @@ pub struct LinkView {
     pub region: RegionId,
     /// It is this region.
     pub own: bool,
-    /// up, cut, silent or stopped.
+    /// up, cut, silent, unreadable or stopped.
     pub state: &'static str,
     /// How old the newest that was heard of the region is.
     pub lag_ms: Option<u64>,
-    /// Why it stopped.
+    /// Why it stopped, or cannot be read.
     pub reason: Option<String>,
 }

@@ -1,0 +1,153 @@
+use super::*;
+
+const GOOD: &str = r#"
+[region]
+id = "eu-west-1"
+data = "data/eu-west-1"
+[api]
+listen = "127.0.0.1:8080"
+auth = "none"
+[bus]
+kind = "embedded"
+partitions = 4
+[regions.eu-west-1]
+[regions.us-east-1]
+[limits]
+max_clock_skew = "2s"
+"#;
+
+fn parsed(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+    let variables = environment.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+    parse(Path::new("conf/region.toml"), text, variables).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_good_file_is_taken() {
+    let config = parsed(GOOD, &[]).unwrap();
+    assert_eq!(config.region.as_str(), "eu-west-1");
+    assert_eq!(config.regions.len(), 2);
+    assert_eq!(config.data, Path::new("conf/data/eu-west-1"));
+    assert_eq!(config.partitions.get(), 4);
+    assert_eq!(config.limits.max_clock_skew.0, Duration::from_secs(2));
+}
+
+#[test]
+fn the_environment_comes_last() {
+    let config = parsed(
+        GOOD,
+        &[
+            ("SYNCLINE_API__LISTEN", "127.0.0.1:9"),
+            ("SYNCLINE_BUS__PARTITIONS", "16"),
+            ("SYNCLINE_URL", "http://elsewhere"),
+            ("PATH", "x"),
+        ],
+    );
+    let config = config.unwrap();
+    assert_eq!((config.listen.port(), config.partitions.get()), (9, 16));
+    let error = parsed(GOOD, &[("SYNCLINE_BUS__PARTITIONS", "many")]).unwrap_err();
+    assert!(error.contains("SYNCLINE_BUS__PARTITIONS"), "{error}");
+    let error = parsed(GOOD, &[("SYNCLINE_API__PORT", "1")]).unwrap_err();
+    assert!(error.contains("SYNCLINE_API__PORT") && error.contains("port"), "{error}");
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_line() {
+    for (from, to, line, reason) in [
+        ("auth = \"none\"", "auht = \"none\"", "line 7", "auht"),
+        ("partitions = 4", "partitions = 0", "line 10", "1 to 1,024"),
+        ("partitions = 4", "partitions = \"4\"", "line 10", "invalid type"),
+        ("id = \"eu-west-1\"", "id = \"eu west\"", "line 3", "a region is"),
+        ("id = \"eu-west-1\"", "id = \"eu-west-2\"", "line 3", "[regions.eu-west-2]"),
+        ("127.0.0.1:8080", "0.0.0.0:8080", "line 7", "loopback only"),
+        ("auth = \"none\"", "auth = \"tokens\"", "line 7", "no tokens yet"),
+        ("kind = \"embedded\"", "kind = \"kafka\"", "line 11", "bootstrap_servers"),
+        ("kind = \"embedded\"\n", "", "line 8", "needs kind"),
+        ("kind = \"embedded\"", "kind = \"embedded\"\nreplicas = 3", "line 10", "kafka"),
+        ("kind = \"embedded\"", "kind = \"carrier-pigeon\"", "line 9", "unknown variant"),
+        ("\"2s\"", "\"soon\"", "line 14", "500ms"),
+        ("data = \"data/eu-west-1\"\n", "", "line 2", "needs data"),
+        ("[limits]", "[limits", "line 13", ""),
+        ("[regions.us-east-1]", "[regions.\"us east\"]", "line", "a region is"),
+    ] {
+        let error = parsed(&GOOD.replace(from, to), &[]).unwrap_err();
+        assert!(error.contains(line) && error.contains(reason), "{to}: {error}");
+    }
+}
+
+#[test]
+fn durations_are_read_as_people_write_them() {
+    let read = |text: &str| HumanDuration::try_from(text.to_owned()).map(|d| d.0.as_millis());
+    assert_eq!(read("500ms"), Ok(500));
+    assert_eq!((read("10s"), read("5m"), read("1h")), (Ok(10_000), Ok(300_000), Ok(3_600_000)));
+    for bad in ["", "5", "ms", "-1s", "1.5s", "1d", "99999999999999999999s"] {
+        assert!(read(bad).is_err(), "{bad}");
+    }
+}
+
+const KAFKA: &str = r#"
+[region]
+id = "eu"
+data = "data"
+[api]
+listen = "127.0.0.1:8080"
+auth = "none"
+[bus]
+kind = "kafka"
+retention = "24h"
+replicas = 3
+[regions.eu]
+bootstrap_servers = "127.0.0.1:19092"
+[regions.us]
+bootstrap_servers = "us-1:9092,us-2:9092"
+[regions.us.security]
+security.protocol = "sasl_plaintext"
+sasl.mechanisms = "PLAIN"
+sasl.username = "syncline"
+"#;
+
+fn kafka(config: Config) -> syncline_bus::KafkaOptions {
+    match config.bus {
+        BusConfig::Kafka(options) => options,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn clusters_are_read_with_their_security() {
+    let options = kafka(parsed(KAFKA, &[]).unwrap());
+    assert_eq!(options.partitions.get(), 8);
+    assert_eq!(options.topics.retention, Duration::from_secs(24 * 3600));
+    assert_eq!((options.topics.replicas, options.topics.min_insync_replicas), (Some(3), None));
+    assert_eq!(options.clusters["eu"].bootstrap_servers, "127.0.0.1:19092");
+    assert!(options.clusters["eu"].security.is_empty());
+    let us = &options.clusters["us"];
+    assert_eq!(us.security["security.protocol"], "sasl_plaintext");
+    assert_eq!(us.security["sasl.username"], "syncline");
+    let moved = parsed(KAFKA, &[("SYNCLINE_REGIONS__EU__BOOTSTRAP_SERVERS", "elsewhere:1")]);
+    assert_eq!(kafka(moved.unwrap()).clusters["eu"].bootstrap_servers, "elsewhere:1");
+}
+
+#[test]
+fn secrets_come_from_files_or_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret"), "hunter2\n").unwrap();
+    let read = |line: &str| {
+        let text = format!("{KAFKA}{line}\n");
+        parse(&folder.path().join("region.toml"), &text, std::iter::empty())
+    };
+    let options = kafka(read("sasl.password_file = \"secret\"").unwrap());
+    assert_eq!(options.clusters["us"].security["sasl.password"], "hunter2");
+    assert!(!format!("{options:?}").contains("hunter2"));
+    let options = kafka(read("sasl.password_env = \"CARGO_PKG_NAME\"").unwrap());
+    assert_eq!(options.clusters["us"].security["sasl.password"], "syncline-node");
+    for (line, reason) in [
+        ("sasl.password = \"hunter2\"", "sasl.password_file"),
+        ("sasl.password_file = \"nowhere\"", "nowhere"),
+        ("sasl.password_env = \"SYNCLINE_NOT_SET\"", "SYNCLINE_NOT_SET"),
+        ("sasl.username = [1]", "duplicate key"),
+        ("sasl.other = [1]", "sasl.other is neither"),
+    ] {
+        let error = read(line).unwrap_err().to_string();
+        assert!(error.contains(reason) && !error.contains("hunter2\""), "{line}: {error}");
+    }
+}

@@ -1,0 +1,299 @@
+//! What a region that starts waits for before it takes writes and produces anything: the word of
+//! those who may know more of it than its disk does.
+//!
+//! It reads the end of its own log, and waits for a heartbeat of each peer that was made after the
+//! start. If its cluster is dark it takes writes after [`OWN_LOG_WAIT`] all the same, and if a peer
+//! is, after [`start_wait`]; but it produces nothing before it has read its own log. It goes on
+//! comparing what it hears: a disk that turns out to be old later stops the region then.
+//!
+//! [`start_wait`]: crate::config::LimitsConfig::start_wait
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use syncline_bus::{Bus, BusError, Decoded, Delivery, Item, Lane, decode};
+use syncline_core::{Heartbeat, Hlc, PartitionCount, RegionId, StartCheck, StartVerdict};
+
+use super::Shared;
+
+/// How long writes wait for the region's own log. It is read at once unless its cluster is dark.
+const OWN_LOG_WAIT: Duration = Duration::from_secs(10);
+/// How often it is looked whether the wait is over.
+const LOOK: Duration = Duration::from_millis(50);
+/// How soon a cluster that could not be asked is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// How much of the own log is read at once.
+const RECORDS_MAX: usize = 1024;
+const BYTES_MAX: usize = 4 << 20;
+
+/// What a region that starts still waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Awaited {
+    /// The end of its own log was not read yet.
+    pub own_log: bool,
+    /// Peers that were not heard since the start.
+    pub peers: BTreeSet<RegionId>,
+}
+
+impl std::fmt::Display for Awaited {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let own = self.own_log.then(|| "the region's own log".to_owned());
+        let peers = self.peers.iter().map(ToString::to_string);
+        let all: Vec<String> = own.into_iter().chain(peers).collect();
+        f.write_str(&all.join(", "))
+    }
+}
+
+/// The start of a region, until it has taken up its work, and what it goes on watching for.
+pub(crate) struct Startup {
+    me: RegionId,
+    /// HLCs of this start are not below this one.
+    own_from: Hlc,
+    started: Instant,
+    /// How long peers are waited for.
+    wait: Duration,
+    is_open: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    own_log_read: bool,
+    checks: BTreeMap<Lane, StartCheck>,
+    old: Option<(Hlc, Hlc)>,
+}
+
+impl Startup {
+    /// `known` is the highest HLC on the disk, `own_from` the lowest that this start may draw.
+    pub(super) fn new(
+        me: &RegionId,
+        regions: &[RegionId],
+        partitions: PartitionCount,
+        (known, own_from): (Hlc, Hlc),
+        wait: Duration,
+    ) -> Self {
+        let peers = regions.iter().filter(|_| !wait.is_zero());
+        let check = StartCheck::new(me.clone(), known, peers.cloned());
+        let lanes = (0..partitions.get()).map(Lane::Changes).chain([Lane::Control]);
+        let checks = lanes.map(|lane| (lane, check.clone())).collect();
+        Self {
+            me: me.clone(),
+            own_from,
+            started: Instant::now(),
+            wait,
+            is_open: AtomicBool::new(false),
+            state: Mutex::new(State { own_log_read: false, checks, old: None }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// What is waited for before writes are taken; none: nothing any more.
+    pub(super) fn awaited(&self) -> Option<Awaited> {
+        if self.is_open.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut state = self.lock();
+        let awaited = state.awaited();
+        let waited = self.started.elapsed();
+        let waits = (awaited.own_log && waited < OWN_LOG_WAIT)
+            || (!awaited.peers.is_empty() && waited < self.wait);
+        if waits || state.old.is_some() {
+            return Some(awaited);
+        }
+        // Another thread may have been here before.
+        if !self.is_open.swap(true, Ordering::AcqRel) {
+            state.checks.values_mut().for_each(|check| check.takes_up(self.own_from));
+            if awaited != Awaited::default() {
+                tracing::warn!(region = %self.me, not_heard = %awaited,
+                    "the region takes writes, though not all were heard that might know that its \
+                     disk is old");
+            }
+        }
+        None
+    }
+
+    /// Waits until the region may produce. False: it never may.
+    pub(super) fn may_produce(&self, shared: &Shared) -> bool {
+        let mut state = self.lock();
+        while state.old.is_none() && !shared.is_stopping() {
+            drop(state);
+            let is_open = self.awaited().is_none();
+            state = self.lock();
+            if is_open && state.own_log_read && state.old.is_none() {
+                return true;
+            }
+            let waited = self.changed.wait_timeout(state, LOOK);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        false
+    }
+
+    /// The peer has said nothing yet in its life: there is nothing to wait for.
+    fn is_new(&self, peer: &RegionId) {
+        self.lock().checks.values_mut().for_each(|check| check.does_not_await(peer));
+    }
+
+    /// A peer's heartbeat; fresh if it was made after the start.
+    pub(super) fn heard(&self, shared: &Shared, lane: Lane, beat: &Heartbeat, is_fresh: bool) {
+        self.look(shared, lane, |check| check.heard(beat, is_fresh));
+    }
+
+    fn look(&self, shared: &Shared, lane: Lane, show: impl FnOnce(&mut StartCheck)) {
+        let mut state = self.lock();
+        let Some(check) = state.checks.get_mut(&lane) else { return };
+        show(check);
+        if let StartVerdict::Old { known, told } = check.verdict()
+            && state.old.is_none()
+        {
+            state.old = Some((known, told));
+            drop(state);
+            shared.fail(format!(
+                "its disk is old: it knows the region's changes up to {known}, others know some up \
+                 to {told}. Nothing was written or produced from it since. Put the newer data \
+                 folder back if there is one; else the region comes back as another incarnation: \
+                 [region] incarnation, one more than it was, with an empty data folder"
+            ));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn awaited(&self) -> Awaited {
+        let mut awaited = Awaited { own_log: !self.own_log_read, peers: BTreeSet::new() };
+        for check in self.checks.values() {
+            if let StartVerdict::Waiting { peers } = check.verdict() {
+                awaited.peers.extend(peers);
+            }
+        }
+        awaited
+    }
+}
+
+/// Reads the end of the region's own log, however long its cluster is dark.
+pub(super) fn read_own_log(shared: &Arc<Shared>, bus: &dyn Bus) {
+    let mut troubled = false;
+    while !shared.is_stopping() {
+        match read_to_end(shared, bus) {
+            Ok(()) => {
+                shared.startup.lock().own_log_read = true;
+                shared.startup.changed.notify_all();
+                return;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut troubled, true) {
+                    let region = &shared.site.region;
+                    tracing::warn!(%region, %error, "the region's own log cannot be read yet");
+                }
+                std::thread::sleep(ASK_AGAIN);
+            }
+        }
+    }
+}
+
+fn read_to_end(shared: &Shared, bus: &dyn Bus) -> Result<(), BusError> {
+    let me = &shared.site.region;
+    let tails: BTreeMap<Lane, u64> = bus.tails(me)?.into_iter().collect();
+    let mut left: BTreeMap<Lane, u64> = bus.ends(me)?.into_iter().collect();
+    left.retain(|lane, end| tails.get(lane).is_none_or(|tail| tail < end));
+    let from: Vec<(Lane, u64)> = tails.into_iter().collect();
+    let mut reader = bus.reader(me, &from)?;
+    while !left.is_empty() && !shared.is_stopping() {
+        for Delivery { lane, next_position, item, .. } in
+            reader.poll(RECORDS_MAX, BYTES_MAX, LOOK)?
+        {
+            if left.get(&lane).is_some_and(|end| next_position >= *end) {
+                left.remove(&lane);
+            }
+            if let Some(hlc) = own_hlc(me, &item) {
+                shared.startup.look(shared, lane, |check| check.own_record(hlc));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The HLC of a record that this region made itself.
+fn own_hlc(me: &RegionId, item: &Item) -> Option<Hlc> {
+    let Item::Record(envelope) = item else { return None };
+    let (region, hlc) = match decode(envelope).ok()? {
+        Decoded::Change(record) => (record.change.id.region, record.change.id.hlc),
+        Decoded::Heartbeat(beat) => (beat.region, beat.hlc),
+        Decoded::Control(record) => (record.id.region, record.id.hlc),
+    };
+    (region == *me).then_some(hlc)
+}
+
+/// From which position on each lane of a peer's log was written after the start. It is asked for
+/// until it is known, or is of no use any more.
+pub(super) struct Freshness {
+    peer: RegionId,
+    from: Option<BTreeMap<Lane, u64>>,
+    ask_at: Instant,
+}
+
+impl Freshness {
+    pub(super) fn of(peer: &RegionId) -> Self {
+        Self { peer: peer.clone(), from: None, ask_at: Instant::now() }
+    }
+
+    pub(super) fn look(&mut self, startup: &Startup, bus: &dyn Bus) {
+        if self.from.is_some() || Instant::now() < self.ask_at || startup.awaited().is_none() {
+            return;
+        }
+        self.ask_at = Instant::now() + ASK_AGAIN;
+        if let Ok(ends) = bus.ends(&self.peer) {
+            if ends.iter().all(|(_, end)| *end == 0) {
+                startup.is_new(&self.peer);
+            }
+            self.from = Some(ends.into_iter().collect());
+        }
+    }
+
+    pub(super) fn is_fresh(&self, lane: Lane, position: u64) -> bool {
+        let from = self.from.as_ref().and_then(|from| from.get(&lane));
+        from.is_some_and(|from| position >= *from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hlc(n: u64) -> Hlc {
+        Hlc::from_bits(n).unwrap()
+    }
+
+    fn startup(wait: Duration) -> Startup {
+        let regions: Vec<RegionId> = ["me", "a"].map(|name| name.parse().unwrap()).into();
+        let partitions = PartitionCount::new(1).unwrap();
+        Startup::new(&regions[0], &regions, partitions, (hlc(10), hlc(20)), wait)
+    }
+
+    #[test]
+    fn writes_wait_for_the_own_log_and_each_peer() {
+        let startup = startup(Duration::from_secs(3600));
+        assert_eq!(startup.awaited().unwrap().to_string(), "the region's own log, a");
+        startup.lock().own_log_read = true;
+        assert_eq!(startup.awaited().unwrap().to_string(), "a");
+        startup.is_new(&"a".parse().unwrap());
+        assert_eq!(startup.awaited(), None);
+    }
+
+    #[test]
+    fn a_dark_peer_is_waited_for_up_to_a_limit() {
+        let startup = startup(Duration::from_nanos(1));
+        startup.lock().own_log_read = true;
+        assert_eq!(startup.awaited(), None);
+    }
+
+    #[test]
+    fn no_peer_is_waited_for_where_the_limit_is_nothing() {
+        assert_eq!(startup(Duration::ZERO).awaited().unwrap().to_string(), "the region's own log");
+    }
+}
