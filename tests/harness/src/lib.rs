@@ -8,16 +8,21 @@ mod answer;
 mod binary;
 mod dev;
 mod digests;
+mod ports;
+mod process;
 mod region;
 mod rng;
+mod serve;
 mod wait;
 
 pub use answer::{Answer, Row};
 pub use binary::syncline;
 pub use dev::{Dev, DevSetup};
 pub use digests::{Digests, TableDigest};
+pub use process::Process;
 pub use region::{If, Region};
 pub use rng::Rng;
+pub use serve::Serve;
 pub use wait::{PATIENCE, wait_for};
 
 /// The bytes of one of this repository's own merge functions, built from its source.

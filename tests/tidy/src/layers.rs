@@ -39,11 +39,15 @@ const FOR_ITS_TESTS: [&str; 3] = ["syncline-guest-build", "syncline-hostile", "s
 const WRAPPED: [(&str, &[&str]); 5] = [
     // Fuzzing holds what the host's pass makes against engines that are set up in other ways.
     ("wasmtime", &["syncline-host", "syncline-fuzz"]),
-    ("rdkafka", &["syncline-bus"]),
+    // Faults are played by clients that are none of a region.
+    ("rdkafka", &["syncline-bus", "syncline-chaos"]),
     // The benchmarks measure the store beside the bare sled.
     ("sled", &["syncline-store", "syncline-bench"]),
     ("axum", &["syncline-node"]),
-    ("clap", &["syncline-node", "syncline-demo", "syncline-fuzz", "syncline-sim"]),
+    (
+        "clap",
+        &["syncline-node", "syncline-chaos", "syncline-demo", "syncline-fuzz", "syncline-sim"],
+    ),
 ];
 
 /// All that the core may ask for.

@@ -1,0 +1,225 @@
+//! What strikes the regions. Each scenario has regions of its own.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use syncline_harness::{PATIENCE, Rng, wait_for};
+
+use crate::poison::{Foreign, Poison};
+use crate::run::Options;
+use crate::scene::{Scene, copy, link};
+use crate::writers::Writers;
+
+/// How long a process is stopped where it is: longer than anything that the product waits for,
+/// but for a region that starts.
+const PAUSED: Duration = Duration::from_secs(8);
+/// Writes that clients make between two faults.
+const SOME_WRITES: usize = 40;
+
+/// Something that goes wrong, while clients write.
+pub struct Scenario {
+    /// Its name, to choose it by.
+    pub name: &'static str,
+    /// What happens.
+    pub what: &'static str,
+    pub(crate) strike: fn(&mut Scene, &Writers, &mut Strike<'_>) -> Result<()>,
+}
+
+/// What a scenario is played with.
+pub(crate) struct Strike<'a> {
+    pub(crate) rng: Rng,
+    pub(crate) options: &'a Options,
+}
+
+/// All that can be played.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "nothing",
+        what: "three regions write, and nothing goes wrong",
+        strike: nothing,
+    },
+    Scenario { name: "kill", what: "kill -9 of one region after the other", strike: kill },
+    Scenario { name: "pause", what: "SIGSTOP of each region in turn", strike: pause },
+    Scenario {
+        name: "broker-killed",
+        what: "kill -9 of each broker in turn",
+        strike: broker_killed,
+    },
+    Scenario {
+        name: "broker-tail",
+        what: "a broker comes back with its log as it was some time before",
+        strike: broker_loses_its_tail,
+    },
+    Scenario {
+        name: "dark",
+        what: "a region and its broker are away, while others write",
+        strike: dark,
+    },
+    Scenario {
+        name: "poison",
+        what: "a foreign producer writes what is no record",
+        strike: poison,
+    },
+    Scenario {
+        name: "mirror",
+        what: "a foreign producer copies records from topic to topic",
+        strike: mirror,
+    },
+    Scenario {
+        name: "topic-deleted",
+        what: "the topic of a region is deleted while it writes",
+        strike: topic_deleted,
+    },
+    Scenario { name: "old-disk", what: "a region's disk is put back as it was", strike: old_disk },
+];
+
+fn nothing(_: &mut Scene, writers: &Writers, _: &mut Strike<'_>) -> Result<()> {
+    writers.wait_for_more(5 * SOME_WRITES)
+}
+
+fn kill(scene: &mut Scene, writers: &Writers, strike: &mut Strike<'_>) -> Result<()> {
+    for cycle in 0..strike.options.cycles {
+        let victim = strike.rng.below(scene.serves.len());
+        thread::sleep(Duration::from_millis(strike.rng.below(700) as u64));
+        let serve = &mut scene.serves[victim];
+        serve.process.kill9().with_context(|| format!("cycle {cycle}"))?;
+        // Some starts are killed as well, at any point.
+        if strike.rng.one_in(3) {
+            let mut command = serve.command()?;
+            serve.process.start(&mut command, &[])?;
+            thread::sleep(Duration::from_millis(strike.rng.below(400) as u64));
+            serve.process.kill9()?;
+        }
+        serve.start().with_context(|| format!("cycle {cycle}"))?;
+        strike.options.progress(cycle + 1);
+    }
+    writers.wait_for_more(SOME_WRITES)
+}
+
+fn pause(scene: &mut Scene, writers: &Writers, _: &mut Strike<'_>) -> Result<()> {
+    for serve in &scene.serves {
+        writers.wait_for_more(SOME_WRITES)?;
+        serve.process.pause()?;
+        thread::sleep(PAUSED);
+        serve.process.resume()?;
+    }
+    writers.wait_for_more(SOME_WRITES)
+}
+
+fn broker_killed(scene: &mut Scene, writers: &Writers, _: &mut Strike<'_>) -> Result<()> {
+    for number in 0..scene.brokers.len() {
+        writers.wait_for_more(SOME_WRITES)?;
+        scene.brokers[number].kill()?;
+        // Its region goes on taking writes.
+        writers.wait_for_more(SOME_WRITES)?;
+        scene.start_broker(number)?;
+    }
+    writers.wait_for_more(SOME_WRITES)
+}
+
+fn broker_loses_its_tail(
+    scene: &mut Scene,
+    writers: &Writers,
+    strike: &mut Strike<'_>,
+) -> Result<()> {
+    let number = strike.rng.below(scene.brokers.len());
+    let broker = scene.brokers[number].clone();
+    writers.wait_for_more(SOME_WRITES)?;
+    broker.stop()?;
+    let before = scene.folder.path().join("broker");
+    copy(&broker.data(), &before)?;
+    scene.start_broker(number)?;
+    writers.wait_for_more(3 * SOME_WRITES)?;
+    broker.kill()?;
+    std::fs::remove_dir_all(broker.data()).context("remove the log")?;
+    copy(&before, &broker.data())?;
+    scene.start_broker(number)?;
+    writers.wait_for_more(SOME_WRITES)
+}
+
+fn dark(scene: &mut Scene, writers: &Writers, strike: &mut Strike<'_>) -> Result<()> {
+    let number = strike.rng.below(scene.serves.len());
+    scene.serves[number].process.kill9()?;
+    scene.brokers[number].kill()?;
+    writers.wait_for_more(10 * SOME_WRITES)?;
+    // It starts, and takes writes, while its own broker is away.
+    scene.serves[number].start()?;
+    let region = scene.serves[number].region.clone();
+    writers.wait_for_more(SOME_WRITES)?;
+    for other in scene.serves.iter().filter(|other| other.region.name != region.name) {
+        let state = link(&other.region, &region.name)?["link"].clone();
+        ensure!(state == "silent", "{} says that {} is {state}", other.region.name, region.name);
+    }
+    scene.start_broker(number)?;
+    writers.wait_for_more(SOME_WRITES)
+}
+
+fn poison(scene: &mut Scene, writers: &Writers, strike: &mut Strike<'_>) -> Result<()> {
+    let source = scene.serves[0].region.name.clone();
+    let foreign = Foreign::producer(&scene.brokers[0])?;
+    writers.wait_for_more(SOME_WRITES)?;
+    let all = Poison::all(&source, &scene.serves[1].region.name);
+    for poison in &all {
+        foreign.send(&poison.topic(&source), poison.partition, &poison.key, &poison.payload)?;
+        writers.wait_for_more(1 + strike.rng.below(3))?;
+    }
+    for reader in &scene.serves[1..] {
+        wait_for("the poison to be quarantined", PATIENCE, || {
+            let records = link(&reader.region, &source)?["records"].clone();
+            let quarantined = records["quarantined"].as_u64();
+            let of_rows = all.iter().filter(|poison| !poison.is_control).count() as u64;
+            ensure!(quarantined == Some(of_rows), "{of_rows} were sent: {records}");
+            Ok(())
+        })?;
+    }
+    writers.wait_for_more(SOME_WRITES)
+}
+
+fn mirror(scene: &mut Scene, writers: &Writers, _: &mut Strike<'_>) -> Result<()> {
+    writers.wait_for_more(2 * SOME_WRITES)?;
+    let topic = |number: usize| format!("syncline.changes.{}", scene.serves[number].region.name);
+    // The records of b into the topic of a, as a mirror set up the wrong way round would; and those
+    // of a into their own topic once more.
+    let (own, others) = (topic(0), topic(1));
+    let to = Foreign::producer(&scene.brokers[0])?;
+    let copied =
+        to.copy(&scene.brokers[1], &others, &own)? + to.copy(&scene.brokers[0], &own, &own)?;
+    ensure!(copied > 0, "there was nothing to copy");
+    writers.wait_for_more(2 * SOME_WRITES)
+}
+
+fn topic_deleted(scene: &mut Scene, writers: &Writers, _: &mut Strike<'_>) -> Result<()> {
+    writers.wait_for_more(2 * SOME_WRITES)?;
+    let region = &scene.serves[1].region.name;
+    Foreign::delete_topic(&scene.brokers[1], &format!("syncline.changes.{region}"))?;
+    writers.wait_for_more(2 * SOME_WRITES)
+}
+
+/// The scene goes on with the disk that it had: an old one ends its region.
+fn old_disk(scene: &mut Scene, writers: &Writers, _: &mut Strike<'_>) -> Result<()> {
+    writers.wait_for_more(SOME_WRITES)?;
+    scene.serves[2].process.stop()?;
+    let (data, old) = (scene.data(2), scene.folder.path().join("old"));
+    let newest = scene.folder.path().join("newest");
+    copy(&data, &old)?;
+    scene.serves[2].start()?;
+    writers.wait_for_more(2 * SOME_WRITES)?;
+    scene.serves[2].process.kill9()?;
+    std::fs::rename(&data, &newest).context("put the disk aside")?;
+    std::fs::rename(&old, &data).context("put the old disk in its place")?;
+    let serve = &mut scene.serves[2];
+    let mut command = serve.command()?;
+    serve.process.start(&mut command, &[])?;
+    let started = Instant::now();
+    let ended = wait_for("the region to see that its disk is old", PATIENCE, || {
+        serve.process.ended()?.context("it still runs")
+    })?;
+    ensure!(!ended.success(), "it ended in order after {:?}", started.elapsed());
+    let log = serve.process.log();
+    ensure!(log.contains("disk is old"), "it does not say why:\n{log}");
+    std::fs::remove_dir_all(&data).context("remove the old disk")?;
+    std::fs::rename(&newest, &data).context("put the disk back")?;
+    serve.start()?;
+    writers.wait_for_more(SOME_WRITES)
+}

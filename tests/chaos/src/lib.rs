@@ -1,0 +1,19 @@
+//! Whole regions under faults: real processes, each with a Kafka broker of its own, joined by
+//! nothing else, while clients write.
+//!
+//! A [`scenario`](SCENARIOS) starts three regions, has [`Writers`] write in all of them, and strikes.
+//! Then everything is healed, the regions become quiet, and it is checked from outside: no
+//! acknowledged write is missing, all hold the same bytes, and every record that was read is
+//! accounted for.
+
+mod faults;
+mod ledger;
+mod poison;
+mod run;
+mod scene;
+mod writers;
+
+pub use faults::{SCENARIOS, Scenario};
+pub use run::{Brokers, Options, run};
+pub use scene::Scene;
+pub use writers::Writers;

@@ -1,0 +1,156 @@
+//! Three regions, each a process with a broker of its own.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+use syncline_broker::{Broker, Jars};
+use syncline_harness::{Digests, PATIENCE, Region, Serve, example_function, wait_for};
+use tempfile::TempDir;
+
+use crate::ledger::{CARTS, Ledger};
+use crate::run::Brokers;
+
+/// Fewer than by default, as all run on one machine.
+const PARTITIONS: u32 = 3;
+/// A broker that starts after a kill looks through its log, and a region that hears nothing of a
+/// link looks for it anew after half a minute.
+const SETTLE_WAIT: Duration = PATIENCE.saturating_mul(2);
+
+/// Three regions.
+pub struct Scene {
+    /// The regions' processes, each with the broker of the same number.
+    pub serves: Vec<Serve>,
+    pub(crate) brokers: Vec<Broker>,
+    pub(crate) jars: Jars,
+    pub(crate) folder: TempDir,
+}
+
+impl Scene {
+    /// Starts three regions whose names begin with `name`, with the merge function `cart` for the
+    /// carts.
+    ///
+    /// # Errors
+    /// They do not start.
+    pub fn start(brokers: &Brokers, name: &str, engine: &str) -> Result<Self> {
+        let folder = tempfile::tempdir().context("make a folder")?;
+        let names = ["a", "b", "c"].map(|letter| format!("{name}-{letter}"));
+        let mut rest = format!(
+            "[store]\nengine = \"{engine}\"\n[bus]\nkind = \"kafka\"\npartitions = {PARTITIONS}\n\
+             [limits]\nstart_wait = \"3s\"\n"
+        );
+        for (name, broker) in names.iter().zip(&brokers.all) {
+            let address = broker.address().context("a broker has an address")?;
+            rest += &format!("[regions.{name}]\nbootstrap_servers = \"{address}\"\n");
+        }
+        let serve = |name: &String| Serve::new(name, &folder.path().join(name), &rest);
+        let serves = names.iter().map(serve).collect::<Result<_>>()?;
+        let (brokers, jars) = (brokers.all.clone(), brokers.jars.clone());
+        let mut scene = Self { serves, brokers, jars, folder };
+        for serve in &mut scene.serves {
+            serve.start()?;
+        }
+        scene.serves[0].region.deploy(CARTS, &example_function("cart")?)?;
+        Ok(scene)
+    }
+
+    /// A client of each region.
+    pub fn regions(&self) -> Vec<Region> {
+        self.serves.iter().map(|serve| serve.region.clone()).collect()
+    }
+
+    /// Starts a broker that does not run.
+    pub(crate) fn start_broker(&self, number: usize) -> Result<()> {
+        self.brokers[number].start(&self.jars, None).map(drop)
+    }
+
+    /// Starts what does not run.
+    pub(crate) fn heal(&mut self) -> Result<()> {
+        for broker in &self.brokers {
+            if !broker.is_running() {
+                broker.start(&self.jars, None)?;
+            }
+        }
+        for serve in &mut self.serves {
+            if serve.process.ended()?.is_some() {
+                bail!("{} ended by itself:\n{}", serve.region.name, serve.process.log());
+            }
+            if serve.process.id().is_none() {
+                serve.start()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until all have applied the same and know that all others have, and checks what there
+    /// is then.
+    pub(crate) fn settle(&self, ledger: &Ledger) -> Result<()> {
+        let regions = self.regions();
+        let mut before: Option<Vec<Digests>> = None;
+        wait_for("the regions to be quiet", SETTLE_WAIT, || {
+            let now = regions.iter().map(Region::digests).collect::<Result<Vec<_>>>()?;
+            Digests::comparable(&now)?;
+            for region in &regions {
+                let outbox = region.topology()?["outbox"].clone();
+                ensure!(outbox == 0, "{}: {outbox} changes are not confirmed", region.name);
+            }
+            let is_same = before.as_ref() == Some(&now);
+            before = Some(now);
+            ensure!(is_same, "they are quiet, but may not stay so");
+            Ok(())
+        })?;
+        Digests::equal(&before.unwrap_or_default())?;
+        for region in &regions {
+            ledger.check(region)?;
+            accounts(region)?;
+        }
+        Ok(())
+    }
+
+    /// Where a region keeps its data.
+    pub(crate) fn data(&self, number: usize) -> std::path::PathBuf {
+        self.serves[number].data()
+    }
+}
+
+/// Checks that every record that was read is accounted for.
+fn accounts(region: &Region) -> Result<()> {
+    let topology = region.topology()?;
+    for link in topology["regions"].as_array().context("a topology has regions")? {
+        let records = &link["records"];
+        let count = |name: &str| records[name].as_u64().unwrap_or_default();
+        let parts = ["applied", "duplicate", "gap", "waiting", "quarantined", "dropped"];
+        let sum: u64 = parts.iter().map(|name| count(name)).sum();
+        ensure!(
+            count("consumed") == sum,
+            "{} does not account for all that it read of {}: {records}",
+            region.name,
+            link["region"]
+        );
+    }
+    Ok(())
+}
+
+/// What a region says of its link to another.
+pub(crate) fn link(region: &Region, to: &str) -> Result<Value> {
+    let topology = region.topology()?;
+    let links = topology["regions"].as_array().context("a topology has regions")?;
+    let found = links.iter().find(|link| link["region"] == to);
+    found.cloned().with_context(|| format!("{} has no link to {to}", region.name))
+}
+
+/// Copies a folder with all that is in it.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to).with_context(|| format!("make {}", to.display()))?;
+    for entry in std::fs::read_dir(from).with_context(|| format!("list {}", from.display()))? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &to)?;
+        } else {
+            std::fs::copy(entry.path(), &to).with_context(|| format!("write {}", to.display()))?;
+        }
+    }
+    Ok(())
+}
