@@ -102,6 +102,12 @@ pub(crate) fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// An error with its causes: the outermost sentence alone rarely says what to do.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 impl Shared {
     /// Stops the region for good: what is in memory may no longer be what the disk holds.
     pub(crate) fn fail(&self, reason: String) {

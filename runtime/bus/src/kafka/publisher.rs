@@ -129,7 +129,7 @@ impl Publisher for KafkaPublisher {
             (unconfirmed.max(state.outstanding), state.refused.take())
         };
         let fatal = self.producer.as_ref().and_then(|producer| producer.client().fatal_error());
-        if refused.is_some() || fatal.is_some() {
+        if sent.is_err() || refused.is_some() || fatal.is_some() {
             // Be it the client's state or the topics: both are looked at anew.
             self.producer = None;
         }

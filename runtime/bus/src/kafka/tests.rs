@@ -249,6 +249,20 @@ fn a_topic_that_was_made_again_is_read_from_its_start() {
 }
 
 #[test]
+fn a_publisher_makes_a_topic_again_that_was_deleted() {
+    let Some(scene) = Scene::new() else { return };
+    let mut publisher = scene.bus().publisher(&source()).unwrap();
+    publisher.produce(&records(0..5)).unwrap();
+    scene.delete_topic();
+    let until = std::time::Instant::now() + PATIENCE;
+    while let Err(error) = publisher.produce(&records(5..8)) {
+        assert!(std::time::Instant::now() < until, "{error:?}");
+    }
+    let found = all_shown(&read(&mut *scene.reader(0), 3));
+    assert_eq!(found, ["5", "6", "7"]);
+}
+
+#[test]
 fn a_position_that_was_deleted_is_told() {
     let Some(scene) = Scene::new() else { return };
     scene.produce(0..10);

@@ -7,7 +7,7 @@ use syncline_applier::{FeedError, portion};
 use syncline_bus::{BusError, Lane, Publisher};
 use syncline_core::{FeedStep, Heartbeat, Hlc, PassOn};
 
-use super::Shared;
+use super::{Shared, chain};
 
 /// How long to wait after the bus has refused.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -101,7 +101,8 @@ pub(super) fn run(shared: &Arc<Shared>, feeds: &Feeds, mut bus: Box<dyn Publishe
             }
             Err(Failure::Bus(error)) => {
                 if !std::mem::replace(&mut troubled, true) {
-                    tracing::warn!(region = %shared.site.region, %error, "the bus takes no records");
+                    let (region, error) = (&shared.site.region, chain(&error));
+                    tracing::warn!(%region, error, "the bus takes no records");
                 }
                 if feeds.is_closed() {
                     return;

@@ -9,10 +9,10 @@ use syncline_applier::{ControlItem, ControlRead, Intake, Read, ReadItem, ReadRec
 use syncline_bus::{Bus, Delivery, Item, Lane, Reader};
 use syncline_core::RegionId;
 
-use super::Shared;
 use super::controller::ControlWork;
 use super::shard::ShardWork;
 use super::startup::Freshness;
+use super::{Shared, chain};
 
 const RECORDS_MAX: usize = 512;
 const BYTES_MAX: usize = 4 << 20;
@@ -62,8 +62,9 @@ impl Link {
                     }
                 }
                 Err(error) => {
-                    if state.set_trouble(Some(error.to_string())) {
-                        tracing::warn!(source = %self.source, %error, "cannot read the link");
+                    let error = chain(&error);
+                    if state.set_trouble(Some(error.clone())) {
+                        tracing::warn!(source = %self.source, error, "cannot read the link");
                     }
                     std::thread::sleep(WAIT_AFTER_TROUBLE);
                 }

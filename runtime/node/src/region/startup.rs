@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use syncline_bus::{Bus, BusError, Decoded, Delivery, Item, Lane, decode};
 use syncline_core::{Heartbeat, Hlc, PartitionCount, RegionId, StartCheck, StartVerdict};
 
-use super::Shared;
+use super::{Shared, chain};
 
 /// How long writes wait for the region's own log. It is read at once unless its cluster is dark.
 const OWN_LOG_WAIT: Duration = Duration::from_secs(10);
@@ -187,8 +187,8 @@ pub(super) fn read_own_log(shared: &Arc<Shared>, bus: &dyn Bus) {
             }
             Err(error) => {
                 if !std::mem::replace(&mut troubled, true) {
-                    let region = &shared.site.region;
-                    tracing::warn!(%region, %error, "the region's own log cannot be read yet");
+                    let (region, error) = (&shared.site.region, chain(&error));
+                    tracing::warn!(%region, error, "the region's own log cannot be read yet");
                 }
                 std::thread::sleep(ASK_AGAIN);
             }
