@@ -4,8 +4,8 @@
 //! that it never syncs; where such a file is missing after a loss of power it silently goes on
 //! without it. So no page may ever come that far. A page holds at most 20 keys (it is split above
 //! 16, and takes in a neighbour with fewer than 4) and an index at most 257: with values cut into
-//! pieces of [`PIECE_BYTES`] and keys below 2 KiB, both stay under 512 KiB, which is what segments
-//! of [`SEGMENT_BYTES`] keep in the log.
+//! pieces of [`PIECE_BYTES`] and keys of [`KEY_BYTES_MAX`](crate::store::KEY_BYTES_MAX) at most,
+//! both stay under 512 KiB, which is what segments of [`SEGMENT_BYTES`] keep in the log.
 //!
 //! The last byte of a value says whether it is whole; the further pieces of one that is not have
 //! keys of their own, in an area that callers cannot reach.
@@ -16,8 +16,6 @@ use crate::store::RESERVED_FROM;
 pub(crate) const SEGMENT_BYTES: usize = 2 << 20;
 /// The largest piece of a value.
 pub(crate) const PIECE_BYTES: usize = 8 << 10;
-/// The longest key.
-pub(crate) const KEY_BYTES_MAX: usize = 1800;
 
 const WHOLE: u8 = 0;
 const CUT: u8 = 1;

@@ -6,28 +6,27 @@
 //! by sled and only spare it work, and blobs never come to be: see `sled_chunks`.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::ops::Bound;
-use std::os::unix::fs::FileExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use sled::IVec;
 
-use crate::sled_chunks::{self as chunks, Head, KEY_BYTES_MAX, SEGMENT_BYTES};
-use crate::store::{RESERVED_FROM, check_keys};
+use crate::disk::{
+    Failure, Mark, check_end, check_space, io_error, make_folder, not_a_value, panic_text,
+};
+use crate::engine::{Engine, check_no_other};
+use crate::sled_chunks::{self as chunks, Head, SEGMENT_BYTES};
+use crate::store::{COMMITS_KEY, KEY_BYTES_MAX, RESERVED_FROM, check_keys};
 use crate::{Batch, Pair, Scan, Store, StoreError};
 
-/// The number of the last commit.
-const COMMITS_KEY: &[u8] = &[RESERVED_FROM + 1, b'n'];
 /// For each first byte of keys, how many values with it are cut into pieces.
 const CUT_COUNTS_KEY: &[u8] = &[RESERVED_FROM + 1, b'c'];
-/// In this file stands the number of the last commit that was synced.
-const MARK_FILE: &str = "synced";
 /// A store that was just closed in this process is let go by sled's threads a moment later.
 const LOCK_TRIES: u32 = 25;
 const LOCK_WAIT: Duration = Duration::from_millis(20);
@@ -67,7 +66,7 @@ pub struct SledStore {
     /// For syncing what sled has written. A file of its own, so that sled's threads cannot see, and
     /// swallow, an error of the disk before this store does.
     log: File,
-    mark: File,
+    mark: Mark,
     /// Written by commits; readers hold it so that they see whole commits.
     state: RwLock<State>,
     /// As in `state`.
@@ -75,7 +74,7 @@ pub struct SledStore {
     /// The last commit that is synced.
     synced: Mutex<u64>,
     /// Why the store takes no more commits.
-    failed: OnceLock<String>,
+    failure: Failure,
 }
 
 impl SledStore {
@@ -89,19 +88,14 @@ impl SledStore {
         let path = path.as_ref().to_path_buf();
         let opening = |error| io_error(format!("open store {}", path.display()), &error);
         make_folder(&path).map_err(opening)?;
+        check_no_other(Engine::Sled, &path)?;
         let db = open_sled(&path, &options)?;
         sync_new_files(&path).map_err(opening)?;
         let log = File::open(path.join("db")).map_err(opening)?;
-        let mut mark = File::options();
-        let mark = mark.read(true).write(true).create(true).truncate(false);
-        let mark = mark.open(path.join(MARK_FILE)).map_err(opening)?;
+        let mark = Mark::open(&path).map_err(opening)?;
 
         let commits = load_number(&db, COMMITS_KEY)?;
-        let synced = read_mark(&mark).map_err(opening)?;
-        if synced > commits {
-            let reason = format!("it ends at commit {commits}, but {synced} was synced");
-            return Err(StoreError::corrupt(path.display().to_string(), reason));
-        }
+        check_end(&path, commits, mark.read().map_err(opening)?)?;
         let state = State { commits, cut_counts: load_cut_counts(&db)? };
         Ok(Self {
             db,
@@ -112,7 +106,7 @@ impl SledStore {
             state: RwLock::new(state),
             commits: AtomicU64::new(commits),
             synced: Mutex::new(commits),
-            failed: OnceLock::new(),
+            failure: Failure::default(),
         })
     }
 
@@ -124,28 +118,6 @@ impl SledStore {
     /// How much the store takes on disk, in bytes.
     pub fn size_on_disk(&self) -> Result<u64, StoreError> {
         guarded("measure the store", || self.db.size_on_disk())
-    }
-
-    fn check_not_failed(&self) -> Result<(), StoreError> {
-        match self.failed.get() {
-            Some(reason) => Err(StoreError::Sync { reason: reason.clone() }),
-            None => Ok(()),
-        }
-    }
-
-    /// From here on nobody can say what is on disk.
-    fn fail(&self, error: StoreError) -> StoreError {
-        // The first failure is the one to be told.
-        let _ = self.failed.set(error.to_string());
-        error
-    }
-
-    fn check_space(&self, batch_bytes: usize) -> Result<(), StoreError> {
-        let stat = rustix::fs::statvfs(&self.path)
-            .map_err(|error| io_error("ask for free space".to_owned(), &error.into()))?;
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        let needed = self.options.free_bytes_min.saturating_add(4 * batch_bytes as u64);
-        if free < needed { Err(StoreError::NoSpace { bytes: batch_bytes }) } else { Ok(()) }
     }
 
     /// The further pieces of the value that stands at a key.
@@ -280,12 +252,13 @@ impl Store for SledStore {
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         check_keys(&batch)?;
-        self.check_not_failed()?;
-        self.check_space(batch.bytes())?;
+        self.failure.check()?;
+        check_space(&self.path, self.options.free_bytes_min, batch.bytes())?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let (writes, cut_counts) = self.prepare(&batch, &state)?;
         // What failed half way is in sled's memory, but may never be on its disk.
-        guarded("commit", || self.db.apply_batch(writes)).map_err(|error| self.fail(error))?;
+        guarded("commit", || self.db.apply_batch(writes))
+            .map_err(|error| self.failure.set(error))?;
         state.cut_counts = cut_counts;
         state.commits += 1;
         self.commits.store(state.commits, Ordering::SeqCst);
@@ -295,18 +268,15 @@ impl Store for SledStore {
     fn sync(&self) -> Result<(), StoreError> {
         let wanted = self.commits.load(Ordering::SeqCst);
         let mut synced = self.synced();
-        self.check_not_failed()?;
+        self.failure.check()?;
         // Whoever held the lock before may have synced this caller's commits with its own.
         if *synced >= wanted {
             return Ok(());
         }
         let reached = self.commits.load(Ordering::SeqCst);
-        self.flush_and_sync().map_err(|error| self.fail(error))?;
+        self.flush_and_sync().map_err(|error| self.failure.set(error))?;
         *synced = reached;
-        // The mark itself is not synced: it may only be older than the log, never newer. It shows
-        // at the next start if the log has lost its end, which sled takes in silence.
-        write_mark(&self.mark, reached)
-            .map_err(|error| io_error("note what is synced".to_owned(), &error))
+        self.mark.write(reached)
     }
 }
 
@@ -331,20 +301,6 @@ fn open_sled(path: &Path, options: &SledOptions) -> Result<sled::Db, StoreError>
     Err(StoreError::Locked { path: path.to_path_buf() })
 }
 
-/// Makes a folder, and all above it that are missing, so that they survive a loss of power.
-fn make_folder(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    make_folder(parent)?;
-    match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => File::open(parent)?.sync_all(),
-    }
-}
-
 /// What sled makes when it opens a folder, and does not sync.
 fn sync_new_files(path: &Path) -> io::Result<()> {
     for name in ["conf", "db", "blobs"] {
@@ -365,21 +321,8 @@ fn guarded<T>(action: &str, work: impl FnOnce() -> sled::Result<T>) -> Result<T,
         Ok(Err(error)) => {
             Err(StoreError::Io { action: action.to_owned(), reason: error.to_string() })
         }
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(StoreError::corrupt(action, text.unwrap_or("sled panicked")))
-        }
+        Err(panic) => Err(StoreError::corrupt(action, panic_text(&*panic))),
     }
-}
-
-fn io_error(action: String, error: &io::Error) -> StoreError {
-    StoreError::Io { action, reason: error.to_string() }
-}
-
-fn not_a_value(key: &[u8]) -> StoreError {
-    let shown: String = key.iter().take(40).map(|byte| format!("{byte:02x}")).collect();
-    StoreError::corrupt(format!("the value of key {shown}"), "it is not all there")
 }
 
 fn load_number(db: &sled::Db, key: &[u8]) -> Result<u64, StoreError> {
@@ -401,23 +344,6 @@ fn load_cut_counts(db: &sled::Db) -> Result<CutCounts, StoreError> {
         *count = u64::from_be_bytes(*kept);
     }
     Ok(counts)
-}
-
-/// The number stands twice, the second time inverted: a mark that is half written counts for
-/// nothing.
-fn write_mark(mark: &File, synced: u64) -> io::Result<()> {
-    let bytes = [synced.to_be_bytes(), (!synced).to_be_bytes()].concat();
-    mark.write_all_at(&bytes, 0)
-}
-
-fn read_mark(mark: &File) -> io::Result<u64> {
-    let mut bytes = [[0; 8]; 2];
-    match mark.read_exact_at(bytes.as_flattened_mut(), 0) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
-        read => read?,
-    }
-    let [synced, inverted] = bytes.map(u64::from_be_bytes);
-    Ok(if synced == !inverted { synced } else { 0 })
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::Engine;
+
 /// A key and its value.
 pub type Pair = (Vec<u8>, Vec<u8>);
 
@@ -18,6 +20,17 @@ pub enum StoreError {
     Locked {
         /// The store's folder.
         path: PathBuf,
+    },
+    /// The folder holds a store of another engine.
+    #[error(
+        "open store {}: it was made with engine = \"{found}\"; a store keeps its engine",
+        path.display()
+    )]
+    OtherEngine {
+        /// The store's folder.
+        path: PathBuf,
+        /// The engine that made it.
+        found: Engine,
     },
     /// What is on disk is not what was written. The store is to be set aside and rebuilt.
     #[error("read {place}: the store is corrupt: {reason}")]
@@ -294,6 +307,13 @@ pub(crate) fn check_keys(batch: &Batch) -> Result<(), StoreError> {
 
 /// Keys from this byte on belong to the store's implementation.
 pub(crate) const RESERVED_FROM: u8 = 0xf0;
+
+/// Where a store on disk keeps the number of its last commit.
+pub(crate) const COMMITS_KEY: &[u8] = &[RESERVED_FROM + 1, b'n'];
+
+/// The longest key that the stores on disk take; sled's pages set it, see `sled_chunks`. The
+/// longest that there is holds a table's name, a row's key and a region's name: about 1,300 bytes.
+pub(crate) const KEY_BYTES_MAX: usize = 1800;
 
 #[cfg(test)]
 mod tests {

@@ -36,13 +36,15 @@ const FOR_ITS_TESTS: [&str; 3] = ["syncline-guest-build", "syncline-hostile", "s
 
 /// Libraries that one part wraps, so that the others need not know them. Tests and tools may use
 /// what is named last.
-const WRAPPED: [(&str, &[&str]); 5] = [
+const WRAPPED: [(&str, &[&str]); 7] = [
     // Fuzzing holds what the host's pass makes against engines that are set up in other ways.
     ("wasmtime", &["syncline-host", "syncline-fuzz"]),
     // Faults are played by clients that are none of a region.
     ("rdkafka", &["syncline-bus", "syncline-chaos"]),
-    // The benchmarks measure the store beside the bare sled.
+    // The benchmarks measure the store beside the bare engines.
     ("sled", &["syncline-store", "syncline-bench"]),
+    ("fjall", &["syncline-store", "syncline-bench"]),
+    ("lsm-tree", &["syncline-store"]),
     ("axum", &["syncline-node"]),
     (
         "clap",
@@ -55,8 +57,9 @@ const CORE_ASKS_FOR: [&str; 4] = ["hex", "sha2", "syncline-image", "thiserror"];
 /// In the core's tests too.
 const CORE_TESTS_ASK_FOR: [&str; 2] = ["proptest", "serde_json"];
 /// What may not get into the core on any way.
-const NEVER_IN_CORE: [&str; 8] =
-    ["axum", "rand", "rdkafka", "serde", "sled", "tokio", "tracing", "wasmtime"];
+const NEVER_IN_CORE: [&str; 10] = [
+    "axum", "fjall", "lsm-tree", "rand", "rdkafka", "serde", "sled", "tokio", "tracing", "wasmtime",
+];
 
 /// Every dependency that points the wrong way.
 pub fn check(metadata: &Metadata) -> Vec<Violation> {

@@ -1,5 +1,7 @@
 use super::*;
 use crate::conformance;
+use std::fs;
+use std::os::unix::fs::FileExt as _;
 use tempfile::TempDir;
 
 /// A store with the folder that it lives in.
@@ -128,7 +130,7 @@ fn after_a_failed_sync_nothing_is_taken() {
     let dir = TempDir::new().unwrap();
     let store = SledStore::open(dir.path()).unwrap();
     put(&store, "a", b"1".to_vec()).unwrap();
-    let error = store.fail(StoreError::Sync { reason: "the disk is gone".to_owned() });
+    let error = store.failure.set(StoreError::Sync { reason: "the disk is gone".to_owned() });
     assert_eq!(error.to_string(), "sync the store: the disk is gone");
     assert!(matches!(put(&store, "b", b"1".to_vec()), Err(StoreError::Sync { .. })));
     assert!(matches!(store.sync(), Err(StoreError::Sync { .. })));
