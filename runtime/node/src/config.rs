@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use syncline_core::{PartitionCount, RegionId};
+use syncline_store::Engine;
 use thiserror::Error;
 
 pub use bus::BusConfig;
@@ -68,6 +69,8 @@ pub struct Config {
     pub regions: Vec<RegionId>,
     /// Where the region's data is.
     pub data: PathBuf,
+    /// What keeps the region's store.
+    pub engine: Engine,
     /// Where the API listens.
     pub listen: SocketAddr,
     /// What carries the regions' logs.
@@ -114,14 +117,23 @@ enum Auth {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct StoreSection {
-    engine: Option<Engine>,
+    engine: Option<EngineName>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Engine {
+enum EngineName {
     Sled,
     Fjall,
+}
+
+impl From<EngineName> for Engine {
+    fn from(name: EngineName) -> Self {
+        match name {
+            EngineName::Sled => Self::Sled,
+            EngineName::Fjall => Self::Fjall,
+        }
+    }
 }
 
 /// Limits that can be set. All others stand in the reference.
@@ -227,13 +239,15 @@ pub fn summary(file: &Path, config: &Config) -> String {
         BusConfig::Kafka(_) => "Kafka".to_owned(),
     };
     format!(
-        "{} is in order: region {} of {}, {} partitions, API on {}, data in {}, on {bus}",
+        "{} is in order: region {} of {}, {} partitions, API on {}, data in {}, kept by {}, \
+         on {bus}",
         file.display(),
         config.region,
         regions.join(", "),
         config.partitions.get(),
         config.listen,
-        config.data.display()
+        config.data.display(),
+        config.engine
     )
 }
 
@@ -309,10 +323,6 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
             return Err(wrong("api", "auth", reason.into()));
         }
     }
-    if config.store.engine == Some(Engine::Fjall) {
-        let reason = "this version has no store but engine = \"sled\"";
-        return Err(wrong("store", "engine", reason.into()));
-    }
     let mut regions = Vec::new();
     for name in config.regions.keys() {
         let other: RegionId = name.parse().map_err(|e| wrong("regions", name, format!("{e}")))?;
@@ -334,6 +344,7 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
         region,
         regions,
         data: folder.join(data),
+        engine: config.store.engine.map_or_else(Engine::default, Engine::from),
         listen,
         bus,
         partitions,

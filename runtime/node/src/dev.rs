@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use syncline_bus::{Bus, EmbeddedBus};
 use syncline_core::RegionId;
 use syncline_host::Compiler;
+use syncline_store::Engine;
 use tokio::net::TcpListener;
 
 use crate::api::{Api, DevLinks};
@@ -51,6 +52,7 @@ pub fn run(options: DevOptions) -> Result<()> {
                 region: region.clone(),
                 regions: regions.clone(),
                 data: options.data.join(region.as_str()),
+                engine: Engine::default(),
                 partitions: default_partitions(),
                 // All regions and their logs are here, and start together.
                 limits: LimitsConfig {

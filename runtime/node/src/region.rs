@@ -36,7 +36,7 @@ use syncline_core::{
     FunctionVersion, Image, PartitionCount, Precondition, RegionId, RowKey, TableName, partition_of,
 };
 use syncline_host::{Compiler, Host};
-use syncline_store::SledStore;
+use syncline_store::{DiskStore, Engine};
 use tokio::sync::oneshot;
 
 pub use controller::{DeployError, Deployed, RolloutView};
@@ -62,6 +62,8 @@ pub struct RegionOptions {
     pub regions: Vec<RegionId>,
     /// Its folder.
     pub data: PathBuf,
+    /// What keeps its store.
+    pub engine: Engine,
     /// Into how many partitions rows are spread.
     pub partitions: PartitionCount,
     /// The limits.
@@ -85,7 +87,7 @@ pub struct Region {
 
 /// What the threads of a region share.
 pub(crate) struct Shared {
-    pub(crate) site: Site<SledStore>,
+    pub(crate) site: Site<DiskStore>,
     pub(crate) limits: LimitsConfig,
     pub(crate) host: Host,
     pub(crate) links: LinkStates,
@@ -139,7 +141,7 @@ impl Region {
     }
 
     /// The store, for reading.
-    pub fn store(&self) -> &SledStore {
+    pub fn store(&self) -> &DiskStore {
         &self.shared.site.store
     }
 

@@ -47,6 +47,7 @@ pub fn run(file: &Path, compiler: Compiler) -> Result<()> {
             region: config.region,
             regions: config.regions,
             data: config.data,
+            engine: config.engine,
             partitions: config.partitions,
             limits: config.limits,
             cuts: Cuts::default(),

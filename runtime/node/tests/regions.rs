@@ -15,8 +15,8 @@ use syncline_core::{
 use syncline_host::Compiler;
 use syncline_node::config::{HumanDuration, LimitsConfig};
 use syncline_node::region::{Cuts, PartitionView, Region, RegionOptions, StartError, WriteError};
-use syncline_store::StoreError;
 use syncline_store::kv::{quarantine, row};
+use syncline_store::{Engine, StoreError};
 
 fn partitions() -> PartitionCount {
     PartitionCount::new(1).unwrap()
@@ -44,6 +44,7 @@ fn options(data: &Path, name: &str, limits: LimitsConfig) -> RegionOptions {
         region: region(name),
         regions: vec![region("a"), region("b")],
         data: data.join(name),
+        engine: Engine::default(),
         partitions: partitions(),
         limits,
         cuts: Cuts::default(),
@@ -216,12 +217,8 @@ fn a_data_folder_is_one_regions_alone() {
     let a = start(data.path(), &bus, "a");
     let options = |name: &str, partitions: u32| RegionOptions {
         region: region(name),
-        regions: vec![region("a"), region("b")],
-        data: data.path().join("a"),
         partitions: PartitionCount::new(partitions).unwrap(),
-        limits: limits(),
-        cuts: Cuts::default(),
-        compiler: Compiler::InProcess,
+        ..options(data.path(), "a", limits())
     };
     let locked = Region::start(options("a", 1), Arc::new(bus.clone())).err().unwrap();
     assert!(matches!(locked, StartError::Store { source: StoreError::Locked { .. }, .. }));
@@ -318,4 +315,36 @@ fn a_region_that_starts_waits_for_its_peers() {
     wait_for("the write", || image_in(&b, "two") == image(2));
     a.stop();
     b.stop();
+}
+
+#[test]
+fn regions_on_different_engines_hold_the_same_and_keep_it_over_a_restart() {
+    let data = tempfile::tempdir().unwrap();
+    let bus = open_bus(data.path());
+    let on = |name: &str, engine| RegionOptions { engine, ..options(data.path(), name, limits()) };
+    let a = Region::start(on("a", Engine::Fjall), Arc::new(bus.clone())).unwrap();
+    let b = Region::start(on("b", Engine::Sled), Arc::new(bus.clone())).unwrap();
+    wait_for("both to start", || a.starting().is_none() && b.starting().is_none());
+    for n in 1..=20 {
+        write(&a, &format!("of-a-{n}"), n).unwrap();
+        write(&b, &format!("of-b-{n}"), n).unwrap();
+    }
+    let has_all = |region: &Region| {
+        ["a", "b"]
+            .iter()
+            .all(|of| (1..=20).all(|n| image_in(region, &format!("of-{of}-{n}")) == image(n)))
+    };
+    wait_for("both to hold all rows", || has_all(&a) && has_all(&b));
+    a.stop();
+    drop(a);
+    let other = Region::start(on("a", Engine::Sled), Arc::new(bus.clone())).err().unwrap();
+    let StartError::Store { source: StoreError::OtherEngine { found, .. }, .. } = &other else {
+        panic!("{other}")
+    };
+    assert_eq!(*found, Engine::Fjall);
+    let a = Region::start(on("a", Engine::Fjall), Arc::new(bus.clone())).unwrap();
+    assert!(has_all(&a));
+    wait_for("the start", || a.starting().is_none());
+    assert!(write(&a, "of-a-1", 21).is_ok());
+    wait_for("the later write", || image_in(&b, "of-a-1") == image(21));
 }

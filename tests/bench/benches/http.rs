@@ -10,6 +10,7 @@ use syncline_host::Compiler;
 use syncline_node::api::{Api, serve};
 use syncline_node::config::{LimitsConfig, default_partitions};
 use syncline_node::region::{Cuts, Region, RegionOptions};
+use syncline_store::Engine;
 
 /// Starts a region alone, with its API on a free port of the loopback; answers the address.
 fn start(data: &std::path::Path) -> String {
@@ -19,6 +20,7 @@ fn start(data: &std::path::Path) -> String {
         region: region.clone(),
         regions: vec![region],
         data: data.join("region-0"),
+        engine: Engine::default(),
         partitions: default_partitions(),
         limits: LimitsConfig::default(),
         cuts: Cuts::default(),

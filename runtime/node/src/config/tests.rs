@@ -29,6 +29,18 @@ fn a_good_file_is_taken() {
     assert_eq!(config.data, Path::new("conf/data/eu-west-1"));
     assert_eq!(config.partitions.get(), 4);
     assert_eq!(config.limits.max_clock_skew.0, Duration::from_secs(2));
+    assert_eq!(config.engine, Engine::Sled);
+}
+
+#[test]
+fn the_engine_of_the_store_is_chosen() {
+    for (name, engine) in [("sled", Engine::Sled), ("fjall", Engine::Fjall)] {
+        let text = format!("{GOOD}[store]\nengine = \"{name}\"\n");
+        assert_eq!(parsed(&text, &[]).unwrap().engine, engine);
+        assert_eq!(parsed(GOOD, &[("SYNCLINE_STORE__ENGINE", name)]).unwrap().engine, engine);
+    }
+    let error = parsed(&format!("{GOOD}[store]\nengine = \"rocks\"\n"), &[]).unwrap_err();
+    assert!(error.contains("line 16") && error.contains("unknown variant"), "{error}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use syncline_bus::{Bus, BusError};
 use syncline_core::{FunctionVersion, Hlc, PartitionCount, RegionId};
 use syncline_host::{CALL_STACK_BYTES, Host, HostConfig};
 use syncline_store::kv::node::{self, FORMAT, NodeFacts};
-use syncline_store::{Batch, SledStore, Store as _, StoreError};
+use syncline_store::{Batch, DiskStore, Store as _, StoreError};
 use thiserror::Error;
 
 use super::controller::{ControlWork, Controller};
@@ -95,10 +95,10 @@ impl Region {
     }
 }
 
-fn open(options: &RegionOptions) -> Result<(Site<SledStore>, Host), StartError> {
-    let RegionOptions { region, regions, data, partitions, limits, .. } = options;
+fn open(options: &RegionOptions) -> Result<(Site<DiskStore>, Host), StartError> {
+    let RegionOptions { region, regions, data, engine, partitions, limits, .. } = options;
     let in_store = |source| StartError::Store { region: region.clone(), source };
-    let store = SledStore::open(data.join("store")).map_err(in_store)?;
+    let store = DiskStore::open(*engine, data.join("store")).map_err(in_store)?;
     check_identity(&store, region, data, *partitions)?;
     let cache_dir = Some(data.join("compiled"));
     let compiler = options.compiler.clone();
@@ -114,7 +114,7 @@ fn open(options: &RegionOptions) -> Result<(Site<SledStore>, Host), StartError> 
 }
 
 /// After everything was restored: only then the clock stands where the disk has it.
-fn share(options: RegionOptions, site: Site<SledStore>, host: Host) -> Shared {
+fn share(options: RegionOptions, site: Site<DiskStore>, host: Host) -> Shared {
     let RegionOptions { region, regions, partitions, limits, cuts, .. } = options;
     let known = site.clock.last();
     let own_from = Hlc::new(now_ms(), 0).unwrap_or(Hlc::MAX).max(known);
@@ -133,7 +133,7 @@ fn share(options: RegionOptions, site: Site<SledStore>, host: Host) -> Shared {
 
 /// A data folder belongs to one region, and its number of partitions never changes.
 fn check_identity(
-    store: &SledStore,
+    store: &DiskStore,
     region: &RegionId,
     data: &std::path::Path,
     partitions: PartitionCount,
@@ -160,7 +160,7 @@ fn check_identity(
     }
 }
 
-fn load(site: &Site<SledStore>, host: &Host) -> Result<Restored, StartError> {
+fn load(site: &Site<DiskStore>, host: &Host) -> Result<Restored, StartError> {
     let region = &site.region;
     // What cannot be loaded is not here: its changes wait, and the log says why.
     let load = |version: &FunctionVersion, bytes: Option<Vec<u8>>| {
