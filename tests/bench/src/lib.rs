@@ -3,5 +3,6 @@
 //! `cargo xtask bench` runs them; docs/internals/performance.md says how to read them.
 
 mod cart;
+pub mod commits;
 
 pub use cart::CartConflict;
