@@ -17,6 +17,10 @@ Tasks:
   sim cost                   measures what a row costs by how many rows there are
   fuzz TARGET [ARGUMENTS]    random cases against the host until one fails; TARGET is admission, meter
                              or merge; for a minute unless --minutes or --count says otherwise
+  chaos [ARGUMENTS] [SCENARIOS]
+                             three regions over real Kafka brokers take writes while processes and
+                             brokers are killed, logs lost, topics deleted; 300 kills unless --cycles
+                             says otherwise, then each other fault once. Needs Java and Maven
   kafka start [NAME] [--port P]
                              starts real Apache Kafka, one broker on the loopback interface, and
                              prints its address; it runs until it is stopped, and keeps its data.
@@ -40,6 +44,8 @@ Examples:
   cargo xtask fuzz meter --minutes 30
   cargo xtask fuzz admission --seed 4711 --count 1
   cargo xtask fuzz merge --help        the fuzzer's own options
+  cargo xtask chaos --cycles 50 kill
+  cargo xtask chaos --list             the faults that there are
   cargo xtask kafka start eu --port 19092
   cargo xtask kafka stop eu
   cargo xtask vectors tests/golden/convergence/vectors.jsonl

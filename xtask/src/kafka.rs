@@ -104,7 +104,7 @@ fn jars() -> Result<Jars> {
 }
 
 /// Where jars and brokers lie: in the target folder.
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     target.map_or_else(|| root().join("target"), |target| root().join(target)).join("kafka")
 }

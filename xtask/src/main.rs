@@ -4,6 +4,7 @@
 //! packages: whatever is a member of the workspace is linted, built and tested.
 
 mod cargo;
+mod chaos;
 mod demo;
 mod fuzz;
 mod help;
@@ -27,6 +28,7 @@ enum Command {
     Test(test::Options),
     Sim(sim::Options),
     Fuzz(Vec<OsString>),
+    Chaos(Vec<OsString>),
     Kafka(kafka::Task),
     Vectors(OsString),
     Bench(Vec<OsString>),
@@ -58,6 +60,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test(options) => test::run(options),
         Command::Sim(options) => sim::run(&options),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Chaos(arguments) => chaos::run(&arguments),
         Command::Kafka(task) => kafka::run(&task),
         Command::Vectors(file) => other::vectors(&file),
         Command::Bench(arguments) => other::bench(&arguments),
@@ -96,6 +99,7 @@ fn parse(arguments: &[OsString]) -> Result<Command, String> {
             [] => Err("fuzz takes what is to be fuzzed: admission, meter or merge".into()),
             arguments => Ok(Command::Fuzz(arguments.to_vec())),
         },
+        Some("chaos") => Ok(Command::Chaos(rest.to_vec())),
         Some("kafka") => kafka::Task::of(rest).map(Command::Kafka),
         Some("vectors") => match rest {
             [file] => Ok(Command::Vectors(file.clone())),
@@ -132,6 +136,8 @@ mod tests {
         assert_eq!(parsed(&["sim", "--twice"]), Ok(Command::Sim(played)));
         let fuzzed = ["meter", "--seed", "7"].map(OsString::from).to_vec();
         assert_eq!(parsed(&["fuzz", "meter", "--seed", "7"]), Ok(Command::Fuzz(fuzzed)));
+        let struck = ["--cycles", "9", "kill"].map(OsString::from).to_vec();
+        assert_eq!(parsed(&["chaos", "--cycles", "9", "kill"]), Ok(Command::Chaos(struck)));
         let started = kafka::Task::Start { name: "eu".into(), port: Some(19092) };
         let port = ["kafka", "start", "eu", "--port", "19092"];
         assert_eq!(parsed(&port), Ok(Command::Kafka(started)));

@@ -11,9 +11,9 @@ use crate::run::Options;
 use crate::scene::{Scene, copy, link};
 use crate::writers::Writers;
 
-/// How long a process is stopped where it is: longer than anything that the product waits for,
-/// but for a region that starts.
-const PAUSED: Duration = Duration::from_secs(8);
+/// How long a process is stopped where it is: longer than it takes to call it silent, and than
+/// any interval of polling.
+const PAUSED: Duration = Duration::from_secs(6);
 /// Writes that clients make between two faults.
 const SOME_WRITES: usize = 40;
 
@@ -40,12 +40,8 @@ pub const SCENARIOS: &[Scenario] = &[
         strike: nothing,
     },
     Scenario { name: "kill", what: "kill -9 of one region after the other", strike: kill },
-    Scenario { name: "pause", what: "SIGSTOP of each region in turn", strike: pause },
-    Scenario {
-        name: "broker-killed",
-        what: "kill -9 of each broker in turn",
-        strike: broker_killed,
-    },
+    Scenario { name: "pause", what: "SIGSTOP of a region", strike: pause },
+    Scenario { name: "broker-killed", what: "kill -9 of a broker", strike: broker_killed },
     Scenario {
         name: "broker-tail",
         what: "a broker comes back with its log as it was some time before",
@@ -97,24 +93,22 @@ fn kill(scene: &mut Scene, writers: &Writers, strike: &mut Strike<'_>) -> Result
     writers.wait_for_more(SOME_WRITES)
 }
 
-fn pause(scene: &mut Scene, writers: &Writers, _: &mut Strike<'_>) -> Result<()> {
-    for serve in &scene.serves {
-        writers.wait_for_more(SOME_WRITES)?;
-        serve.process.pause()?;
-        thread::sleep(PAUSED);
-        serve.process.resume()?;
-    }
-    writers.wait_for_more(SOME_WRITES)
+fn pause(scene: &mut Scene, writers: &Writers, strike: &mut Strike<'_>) -> Result<()> {
+    let victim = strike.rng.below(scene.serves.len());
+    writers.wait_for_more(SOME_WRITES)?;
+    scene.serves[victim].process.pause()?;
+    thread::sleep(PAUSED);
+    scene.serves[victim].process.resume()?;
+    writers.wait_for_more(2 * SOME_WRITES)
 }
 
-fn broker_killed(scene: &mut Scene, writers: &Writers, _: &mut Strike<'_>) -> Result<()> {
-    for number in 0..scene.brokers.len() {
-        writers.wait_for_more(SOME_WRITES)?;
-        scene.brokers[number].kill()?;
-        // Its region goes on taking writes.
-        writers.wait_for_more(SOME_WRITES)?;
-        scene.start_broker(number)?;
-    }
+fn broker_killed(scene: &mut Scene, writers: &Writers, strike: &mut Strike<'_>) -> Result<()> {
+    let victim = strike.rng.below(scene.brokers.len());
+    writers.wait_for_more(SOME_WRITES)?;
+    scene.brokers[victim].kill()?;
+    // Its region goes on taking writes.
+    writers.wait_for_more(5 * SOME_WRITES)?;
+    scene.start_broker(victim)?;
     writers.wait_for_more(SOME_WRITES)
 }
 

@@ -19,7 +19,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let options = Options { only: names, ..Options::default() };
-    let kafka = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kafka");
+    // Beside the brokers of `cargo xtask kafka`, which have fetched the same.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
+    let kafka = target.unwrap_or(Path::new("target")).join("kafka");
     match Brokers::start(&kafka).and_then(|brokers| run(&brokers, &options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
