@@ -3,10 +3,11 @@
 //! Every record names the HLC of its region's previous change in the partition. So a receiver sees
 //! at once whether it has missed one, however it was lost.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::outstanding::Outstanding;
 use crate::planted::{self, Bug};
-use crate::{ChangeId, Cut, Heartbeat, Hlc, PartitionMeta, RegionId, VersionVector};
+use crate::{Behind, ChangeId, Cut, Heartbeat, Hlc, PartitionMeta, RegionId, VersionVector};
 
 /// After how many heartbeats of a peer, without progress in what it has taken, it is fed again.
 const STANDSTILL_HEARTBEATS: u8 = 3;
@@ -264,7 +265,7 @@ pub(crate) struct Chains {
     pub(crate) own_heartbeat: Hlc,
     /// Every region has taken this region's changes up to here; later ones are in the outbox.
     pub(crate) confirmed: Hlc,
-    outstanding: VecDeque<Hlc>,
+    pub(crate) outstanding: Outstanding,
     /// This region's last change as of the last commit.
     committed: Hlc,
     /// Records of a region that is silent are passed on to peers that lack them, as well as those
@@ -298,7 +299,7 @@ impl Chains {
             own_heartbeat: meta.own_heartbeat,
             confirmed: meta.confirmed,
             committed: meta.own_change,
-            outstanding: outstanding.into(),
+            outstanding: Outstanding::restore(outstanding, meta.own),
             passes_on_for_the_silent: false,
             dropped_upto: BTreeMap::new(),
             effects: ChainEffects::default(),
@@ -312,7 +313,7 @@ impl Chains {
     /// Adds a change of this region to its chain; answers the change before it.
     pub(crate) fn append(&mut self, hlc: Hlc) -> Hlc {
         let prev = std::mem::replace(&mut self.own_change, hlc);
-        self.outstanding.push_back(hlc);
+        self.outstanding.push(hlc);
         prev
     }
 
@@ -321,11 +322,17 @@ impl Chains {
         self.outstanding.len()
     }
 
-    /// The regions that have not taken the oldest outstanding change.
-    pub(crate) fn behind(&self) -> Vec<RegionId> {
-        let Some(oldest) = self.outstanding.front() else { return Vec::new() };
-        let behind = self.heard.iter().filter(|(_, heard)| heard.taken.get(&self.me) < *oldest);
-        behind.map(|(region, _)| region.clone()).collect()
+    /// The regions that have not taken the oldest outstanding change: nothing can be confirmed
+    /// before they have.
+    pub(crate) fn behind(&self) -> Vec<Behind> {
+        let Some(since) = self.outstanding.first_above(Hlc::ZERO) else { return Vec::new() };
+        let behind = self.heard.iter().filter(|(_, heard)| heard.taken.get(&self.me) < since);
+        behind.map(|(region, _)| Behind { region: region.clone(), since }).collect()
+    }
+
+    /// What a change would come to by its place in the chain; none where its region is unknown.
+    pub(crate) fn judge(&self, change: &ChangeId, prev: Hlc) -> Option<ChangeVerdict> {
+        self.links.get(&change.region).map(|link| link.judge_change(change.hlc, prev))
     }
 
     /// Takes a change, if its turn has come. `source` is the region in whose log it stands; for a
@@ -430,11 +437,11 @@ impl Chains {
         let counts = beat.hlc > heard.counts_after;
         let mut fed = false;
         let taken = heard.taken.get(me);
-        let behind = outstanding.back().is_some_and(|last| *last > taken);
+        let behind = outstanding.last().is_some_and(|last| last > taken);
         if heard.feeding.heard(behind, taken != before.get(me), counts) {
             let mut after = taken;
             if planted::is(Bug::ResendWithoutFirst) {
-                after = outstanding.iter().find(|hlc| **hlc > taken).copied().unwrap_or(taken);
+                after = outstanding.first_above(taken).unwrap_or(taken);
             }
             let earlier = effects.resend_after.get_or_insert(after);
             *earlier = after.min(*earlier);
@@ -537,9 +544,7 @@ impl Chains {
             return None;
         }
         self.confirmed = taken;
-        while self.outstanding.front().is_some_and(|hlc| *hlc <= taken) {
-            self.outstanding.pop_front();
-        }
+        self.outstanding.confirm(taken);
         Some(taken)
     }
 
@@ -682,7 +687,8 @@ mod tests {
             assert_eq!(hear(&mut chains, 5, 1), None);
         }
         assert_eq!(hear(&mut chains, 5, 1), Some(hlc(1)));
-        assert_eq!((chains.behind(), chains.outstanding()), (vec![region("b")], 1));
+        let behind = Behind { region: region("b"), since: hlc(2) };
+        assert_eq!((chains.behind(), chains.outstanding()), (vec![behind], 1));
         assert_eq!(hear(&mut chains, 5, 2), None);
         assert_eq!((chains.confirm(), chains.outstanding()), (Some(hlc(2)), 0));
         for _ in 0..9 {

@@ -8,10 +8,10 @@ use crate::chain::{ChainEffects, Chains};
 use crate::change::check_chain;
 use crate::planted::{self, Bug};
 use crate::{
-    Alarm, ChangeId, Counting, Cut, Duty, FunctionVersion, Heartbeat, Hlc, Link, LinkState,
-    Malformed, Membership, MembershipAnswer, MembershipChange, MembershipRecord, MembershipState,
-    PartitionCount, PartitionMeta, PartitionStanding, PassOn, Received, RegionId, RolloutRecord,
-    Rollouts,
+    Alarm, ChangeId, ChangeVerdict, Counting, Cut, Duty, FunctionVersion, Heartbeat, Hlc, Link,
+    LinkState, Malformed, Membership, MembershipAnswer, MembershipChange, MembershipRecord,
+    MembershipState, OwnCounters, PartitionCount, PartitionMeta, PartitionStanding, PassOn,
+    Received, RegionId, RolloutRecord, Rollouts,
 };
 
 /// The number of the control partition: none that a row can have.
@@ -231,6 +231,11 @@ impl ControlPartition {
         self.chains.outstanding()
     }
 
+    /// How many records of this region there were.
+    pub fn own_counters(&self) -> OwnCounters {
+        self.chains.outstanding.counters()
+    }
+
     /// True if the component is complete, verified and compiled.
     pub fn is_here(&self, version: &FunctionVersion) -> bool {
         self.here.contains(version)
@@ -251,6 +256,11 @@ impl ControlPartition {
             self.take(record.id, record.body);
         }
         received
+    }
+
+    /// As [`crate::Batch::judge`].
+    pub fn judge(&self, record: &ChangeId, prev: Hlc) -> Option<ChangeVerdict> {
+        self.chains.judge(record, prev)
     }
 
     /// Shows the partition another region's heartbeat.
@@ -438,6 +448,7 @@ impl ControlPartition {
             own_change: self.chains.own_change,
             own_heartbeat: self.chains.own_heartbeat,
             confirmed: self.chains.confirmed,
+            own: self.chains.outstanding.counters(),
             links: self.chains.links.iter().map(|(r, link)| (r.clone(), *link)).collect(),
             positions: self.positions.iter().map(|(r, at)| (r.clone(), *at)).collect(),
             ..PartitionMeta::default()

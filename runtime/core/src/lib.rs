@@ -24,6 +24,7 @@ mod hlc;
 mod id;
 mod membership;
 mod merge;
+mod outstanding;
 mod partition;
 #[doc(hidden)]
 pub mod planted;
@@ -53,6 +54,7 @@ pub use membership::{
     MembershipState, MembershipView, ProposeRefused, REGIONS_MAX,
 };
 pub use merge::{GuestFault, HostFault, MergeFunctions, MergeInput, MergeSide, Merged};
+pub use outstanding::{Behind, OwnCounters};
 pub use partition::{
     Alarm, Batch, Commit, ConflictWrite, HistoryWrite, LoadError, Partition, PartitionMeta,
     PartitionSetup, PartitionSnapshot, PartitionStanding, Precondition, RowWrite, Rows,

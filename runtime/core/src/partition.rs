@@ -21,8 +21,8 @@ pub use commit::{
 use crate::chain::Chains;
 use crate::planted::{self, Bug};
 use crate::{
-    ChangeId, ChangeRecord, Hlc, HostFault, Link, LinkState, MergeFunctions, RegionId, RowKey,
-    TableDigest, TableName, VersionVector,
+    Behind, ChangeId, ChangeRecord, Hlc, HostFault, Link, LinkState, MergeFunctions, OwnCounters,
+    RegionId, RowKey, TableDigest, TableName, VersionVector,
 };
 use waiting::WaitingChanges;
 
@@ -170,9 +170,24 @@ impl Partition {
         self.waiting.of_row(row).count()
     }
 
+    /// True while this change waits.
+    pub fn waits(&self, row: &RowKey, change: &ChangeId) -> bool {
+        self.waiting.of_row(row).any(|waiting| waiting.id == *change)
+    }
+
     /// Changes of this region that some region has not confirmed.
     pub fn outstanding(&self) -> usize {
         self.chains.outstanding()
+    }
+
+    /// How many changes of this region there were in the partition.
+    pub fn own_counters(&self) -> OwnCounters {
+        self.chains.outstanding.counters()
+    }
+
+    /// The regions that nothing more is confirmed without.
+    pub fn behind(&self) -> Vec<Behind> {
+        self.chains.behind()
     }
 
     /// This region's last change in the partition.
@@ -219,6 +234,7 @@ impl Partition {
             own_change: self.chains.own_change,
             own_heartbeat: self.chains.own_heartbeat,
             confirmed: self.chains.confirmed,
+            own: self.chains.outstanding.counters(),
             watermarks: self.watermarks.clone(),
             stable: self.stable.clone(),
             links: self.chains.links.iter().map(|(r, link)| (r.clone(), *link)).collect(),

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use syncline_bus::{Bus as _, EmbeddedBus, Envelope, Lane, Outgoing, Publisher, encode_change};
 use syncline_core::{
-    Change, ChangeId, ChangeRecord, Hlc, Image, Operation, PartitionCount, Precondition, RegionId,
-    RowKey, Stamp, VersionVector, WriteRefused, partition_of,
+    Behind, Change, ChangeId, ChangeRecord, Hlc, Image, Operation, PartitionCount, Precondition,
+    RegionId, RowKey, Stamp, VersionVector, WriteRefused, partition_of,
 };
 use syncline_host::Compiler;
 use syncline_node::config::{HumanDuration, LimitsConfig};
@@ -176,11 +176,14 @@ fn a_full_outbox_refuses_writes_and_names_who_is_behind() {
     let bus = open_bus(data.path());
     let limits = LimitsConfig { unconfirmed_changes: 3, ..limits() };
     let a = start_with(data.path(), &bus, "a", limits);
+    let mut first = None;
     for n in 0..3 {
-        write(&a, "row", n).unwrap();
+        first.get_or_insert(write(&a, "row", n).unwrap());
     }
     let refused = write(&a, "row", 3);
-    let full = WriteRefused::OutboxFull { outstanding: 3, behind: vec![region("b")] };
+    let since = first.unwrap();
+    let behind = vec![Behind { region: region("b"), since }];
+    let full = WriteRefused::OutboxFull { outstanding: 3, behind };
     assert_eq!(refused, Err(WriteError::NotTaken(full.into())));
     let b = start(data.path(), &bus, "b");
     wait_for("b to confirm", || view(&a).outstanding == 0);

@@ -9,8 +9,9 @@ use super::{Partition, WaitingWrite};
 use crate::chain::ChainEffects;
 use crate::planted::{self, Bug};
 use crate::{
-    Absorbed, Change, ChangeId, ChangeRecord, Counting, Heartbeat, Hlc, Image, MergeFunctions,
-    Operation, Received, RegionId, Row, RowKey, Stamp, TableDigest, TableName, VersionVector,
+    Absorbed, Behind, Change, ChangeId, ChangeRecord, ChangeVerdict, Counting, Heartbeat, Hlc,
+    Image, MergeFunctions, Operation, Received, RegionId, Row, RowKey, Stamp, TableDigest,
+    TableName, VersionVector,
 };
 
 /// So many rows that no function could be asked about are tried again in one batch.
@@ -61,8 +62,8 @@ pub enum WriteRefused {
     OutboxFull {
         /// How many.
         outstanding: usize,
-        /// The regions that lag.
-        behind: Vec<RegionId>,
+        /// The regions that lag, and since when.
+        behind: Vec<Behind>,
     },
     /// The HLC offered is not above all that the partition has seen.
     #[error("the clock is behind what this region has seen")]
@@ -140,6 +141,12 @@ impl<'a> Batch<'a> {
             }
         }
         received
+    }
+
+    /// What a change of another region would come to by its place in the chain; none where its
+    /// region is unknown. Nothing is noted.
+    pub fn judge(&self, change: &ChangeId, prev: Hlc) -> Option<ChangeVerdict> {
+        self.partition.chains.judge(change, prev)
     }
 
     /// Shows the partition another region's heartbeat.

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::{
     ChangeId, ChangeRecord, ConflictRecord, Heartbeat, Held, Hlc, HostFault, Link, LinkCounters,
-    PassOn, RegionId, Row, RowKey, RowState, TableDigest, TableName, VersionVector,
+    OwnCounters, PassOn, RegionId, Row, RowKey, RowState, TableDigest, TableName, VersionVector,
 };
 
 /// Gives a partition its rows: from a cache, else from the store as of the last commit.
@@ -74,6 +74,8 @@ pub struct PartitionMeta {
     pub own_heartbeat: Hlc,
     /// Every region has taken this region's changes up to here.
     pub confirmed: Hlc,
+    /// How many there were.
+    pub own: OwnCounters,
     /// For each region up to where all its changes are applied here.
     pub watermarks: VersionVector,
     /// For each region up to where all its changes are applied everywhere. Never goes back.

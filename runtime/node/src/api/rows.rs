@@ -9,7 +9,9 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use syncline_applier::WriteError as NotTaken;
-use syncline_core::{IMAGE_BYTES_MAX, Image, NotCanonical, Operation, WriteRefused, partition_of};
+use syncline_core::{
+    Behind, IMAGE_BYTES_MAX, Image, NotCanonical, Operation, WriteRefused, partition_of,
+};
 use syncline_store::kv::{row, waiting};
 use syncline_store::rows_of_table;
 
@@ -17,6 +19,7 @@ use super::params::{self, Params, PathOf, QueryOf, etag};
 use super::{Api, blocking, body};
 use crate::problem::{Code, Problem};
 use crate::region::{Acknowledged, Region, WriteError};
+use crate::text::rfc3339;
 
 /// A row may come with white space and escapes that its canonical form has not.
 const BODY_BYTES_MAX: usize = 4 * IMAGE_BYTES_MAX;
@@ -136,13 +139,7 @@ fn not_taken(error: NotTaken) -> Problem {
             Problem::new(Code::RowNotFound, "there is no such row to delete")
         }
         NotTaken::Refused(WriteRefused::OutboxFull { outstanding, behind }) => {
-            let names: Vec<String> = behind.iter().map(ToString::to_string).collect();
-            let detail = format!(
-                "{outstanding} changes of this partition are not confirmed by {}: bring that back, or \
-                 evict it",
-                names.join(", ")
-            );
-            Problem::new(Code::RegionsBehind, detail).with("behind", names).retry_after(5)
+            regions_behind(outstanding, &behind)
         }
         NotTaken::Refused(WriteRefused::NotAMember) => {
             let detail = "write to another region, until this one has joined";
@@ -154,6 +151,19 @@ fn not_taken(error: NotTaken) -> Problem {
         NotTaken::NoSpace(_) => Problem::new(Code::NoSpace, error).retry_after(10),
         NotTaken::Store(_) => Problem::new(Code::StoreUnavailable, error).retry_after(10),
     }
+}
+
+fn regions_behind(outstanding: usize, behind: &[Behind]) -> Problem {
+    let names: Vec<String> = behind.iter().map(|behind| behind.region.to_string()).collect();
+    let since = behind.iter().map(|behind| rfc3339(behind.since.bits() >> 16)).min();
+    let detail = format!(
+        "{outstanding} changes of this partition, from {} on, are not confirmed by {}: bring that \
+         back, or evict it",
+        since.as_deref().unwrap_or_default(),
+        names.join(", ")
+    );
+    let problem = Problem::new(Code::RegionsBehind, detail);
+    problem.with("behind", names).with("behind_since", since).retry_after(5)
 }
 
 #[derive(Serialize)]
@@ -208,4 +218,38 @@ fn cursor_of(cursor: &str) -> Result<syncline_core::RowPk, Problem> {
 pub(super) fn raw(image: &Image) -> Result<Box<RawValue>, Problem> {
     let text = std::str::from_utf8(image.as_bytes()).unwrap_or_default().to_owned();
     RawValue::from_string(text).map_err(|error| Problem::new(Code::StoreUnavailable, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syncline_core::Hlc;
+
+    async fn document(problem: Problem) -> (u16, String, serde_json::Value) {
+        let response = problem.into_response();
+        let retry = response.headers().get(header::RETRY_AFTER);
+        let retry = retry.map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+        let status = response.status().as_u16();
+        let bytes = body::read(response.into_body(), 1 << 16).await.unwrap();
+        (status, retry, serde_json::from_slice(&bytes).unwrap())
+    }
+
+    #[tokio::test]
+    async fn at_a_limit_a_writer_learns_who_is_behind_and_when_to_come_again() {
+        let since = Hlc::new(1_795_203_212_955, 3).unwrap();
+        let behind = |name: &str| Behind { region: name.parse().unwrap(), since };
+        let behind = vec![behind("ap-south-1"), behind("eu-west-1#2")];
+        let full = WriteRefused::OutboxFull { outstanding: 7, behind };
+        let (status, retry, problem) = document(refused(WriteError::NotTaken(full.into()))).await;
+        assert_eq!((status, retry.as_str()), (503, "5"));
+        assert_eq!(problem["code"], "regions-behind");
+        assert_eq!(problem["behind"], json!(["ap-south-1", "eu-west-1#2"]));
+        assert_eq!(problem["behind_since"], "2026-11-20T19:33:32.955Z");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("ap-south-1, eu-west-1#2") && detail.contains("2026-11-20"));
+
+        let (status, retry, problem) = document(refused(WriteError::Overloaded)).await;
+        assert_eq!((status, retry.as_str()), (429, "1"));
+        assert_eq!(problem["code"], "too-many-requests");
+    }
 }

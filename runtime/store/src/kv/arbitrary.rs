@@ -5,8 +5,8 @@ use proptest::option;
 use proptest::prelude::*;
 use syncline_core::{
     Change, ChangeId, ChangeRecord, ConflictId, ConflictOutcome, ConflictRecord, ConflictSide, Cut,
-    FunctionVersion, Held, Hlc, Image, Link, LinkCounters, LinkState, Operation, PartitionMeta,
-    RegionId, RowKey, RowState, Stamp, VersionVector,
+    FunctionVersion, Held, Hlc, Image, Link, LinkCounters, LinkState, Operation, OwnCounters,
+    PartitionMeta, RegionId, RowKey, RowState, Stamp, VersionVector,
 };
 
 pub(crate) fn hlc() -> impl Strategy<Value = Hlc> {
@@ -92,14 +92,22 @@ fn link() -> impl Strategy<Value = Link> {
 }
 
 pub(crate) fn meta() -> impl Strategy<Value = PartitionMeta> {
-    let own = (hlc(), hlc(), hlc());
+    let counts = (any::<u64>(), any::<u64>());
+    let own = (hlc(), hlc(), hlc(), counts);
     (own, vector(), vector(), vec((region(), link()), 0..4), vec((region(), any::<u64>()), 0..4))
         .prop_map(
-            |((own_change, own_heartbeat, confirmed), watermarks, stable, links, positions)| {
+            |(
+                (own_change, own_heartbeat, confirmed, counts),
+                watermarks,
+                stable,
+                links,
+                positions,
+            )| {
                 PartitionMeta {
                     own_change,
                     own_heartbeat,
                     confirmed,
+                    own: OwnCounters { produced: counts.0, confirmed: counts.1 },
                     watermarks,
                     stable,
                     links,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use syncline_core::{
     Change, ChangeId, ChangeRecord, Cut, FunctionVersion, Held, Hlc, Image, Link, LinkCounters,
-    LinkState, Operation, PartitionMeta, RowKey, RowState, Stamp, VersionVector,
+    LinkState, Operation, OwnCounters, PartitionMeta, RowKey, RowState, Stamp, VersionVector,
 };
 
 use crate::Batch;
@@ -104,6 +104,7 @@ pub(crate) fn meta() -> PartitionMeta {
         own_change: id(100, "a").hlc,
         own_heartbeat: id(110, "a").hlc,
         confirmed: id(90, "a").hlc,
+        own: OwnCounters { produced: 9, confirmed: 7 },
         watermarks: vector(&[("a", 1), ("b", 2)]),
         stable: vector(&[("a", 1)]),
         links: links.map(|(region, link)| (region.parse().unwrap(), link)).to_vec(),

@@ -1,14 +1,25 @@
 //! Partitions: (partition) -> what is kept of it besides rows; the control partition too.
 
 use serde::{Deserialize, Serialize};
-use syncline_core::{Cut, Link, LinkCounters, LinkState, PartitionMeta};
+use syncline_core::{Cut, Link, LinkCounters, LinkState, OwnCounters, PartitionMeta};
 
 use super::codec::{self, decode};
 use super::dto::{Made, VectorV1, hlc_of, region_of};
 use super::key::{Family, Key};
+use super::outbox;
 use crate::{Batch, Store, StoreError};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Without the counts of the region's own changes.
+const VERSION_WITHOUT_COUNTS: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct MetaV2<'a> {
+    #[serde(borrow)]
+    rest: MetaV1<'a>,
+    produced: u64,
+    confirmed_count: u64,
+}
 
 #[derive(Serialize, Deserialize)]
 struct MetaV1<'a> {
@@ -52,7 +63,7 @@ fn key(partition: u32) -> Vec<u8> {
 
 /// Writes a partition's meta data.
 pub fn put(batch: &mut Batch, partition: u32, meta: &PartitionMeta) {
-    let form = MetaV1 {
+    let rest = MetaV1 {
         own_change: meta.own_change.bits(),
         own_heartbeat: meta.own_heartbeat.bits(),
         confirmed: meta.confirmed.bits(),
@@ -61,7 +72,8 @@ pub fn put(batch: &mut Batch, partition: u32, meta: &PartitionMeta) {
         links: meta.links.iter().map(|(region, link)| link_form(region.as_str(), link)).collect(),
         positions: meta.positions.iter().map(|(region, at)| (region.as_str(), *at)).collect(),
     };
-    codec::put(batch, &key(partition), VERSION, &form);
+    let OwnCounters { produced, confirmed: confirmed_count } = meta.own;
+    codec::put(batch, &key(partition), VERSION, &MetaV2 { rest, produced, confirmed_count });
 }
 
 /// Reads a partition's meta data; none of a partition that was never committed.
@@ -70,22 +82,37 @@ pub fn get(
     partition: u32,
 ) -> Result<Option<PartitionMeta>, StoreError> {
     let key = key(partition);
-    store.get(&key)?.map(|value| decode_meta(&key, &value)).transpose()
+    let Some(value) = store.get(&key)? else { return Ok(None) };
+    let mut meta = decode_meta(&key, &value)?;
+    if value.first() == Some(&VERSION_WITHOUT_COUNTS) {
+        // What was confirmed before is not known any more: counting begins with what is left.
+        meta.own.produced = outbox::hlcs(store, partition)?.len() as u64;
+    }
+    Ok(Some(meta))
 }
 
 fn decode_meta(key: &[u8], value: &[u8]) -> Result<PartitionMeta, StoreError> {
-    decode(key, VERSION, value, |form: MetaV1<'_>| {
-        let position = |(region, at)| Ok((region_of(region)?, at));
-        let link = |form: LinkV1<'_>| Ok((region_of(form.region)?, link_of(&form)?));
-        Ok(PartitionMeta {
-            own_change: hlc_of(form.own_change)?,
-            own_heartbeat: hlc_of(form.own_heartbeat)?,
-            confirmed: hlc_of(form.confirmed)?,
-            watermarks: form.watermarks.make()?,
-            stable: form.stable.make()?,
-            links: form.links.into_iter().map(link).collect::<Made<_>>()?,
-            positions: form.positions.into_iter().map(position).collect::<Made<_>>()?,
-        })
+    if value.first() == Some(&VERSION_WITHOUT_COUNTS) {
+        let make = |form| meta_of(form, OwnCounters::default());
+        return decode(key, VERSION_WITHOUT_COUNTS, value, make);
+    }
+    decode(key, VERSION, value, |MetaV2 { rest, produced, confirmed_count }: MetaV2<'_>| {
+        meta_of(rest, OwnCounters { produced, confirmed: confirmed_count })
+    })
+}
+
+fn meta_of(form: MetaV1<'_>, own: OwnCounters) -> Made<PartitionMeta> {
+    let position = |(region, at)| Ok((region_of(region)?, at));
+    let link = |form: LinkV1<'_>| Ok((region_of(form.region)?, link_of(&form)?));
+    Ok(PartitionMeta {
+        own_change: hlc_of(form.own_change)?,
+        own_heartbeat: hlc_of(form.own_heartbeat)?,
+        confirmed: hlc_of(form.confirmed)?,
+        own,
+        watermarks: form.watermarks.make()?,
+        stable: form.stable.make()?,
+        links: form.links.into_iter().map(link).collect::<Made<_>>()?,
+        positions: form.positions.into_iter().map(position).collect::<Made<_>>()?,
     })
 }
 
@@ -174,6 +201,23 @@ mod tests {
         fn any_bytes_are_read_without_a_panic(value in prop::collection::vec(any::<u8>(), 0..80)) {
             let _ = decode_meta(b"k", &[&[VERSION], &value[..]].concat());
         }
+    }
+
+    /// As it was before the region's own changes were counted.
+    const META_V1: &str = "01646e5a0201610101620201016101040162ac02b60215060504030201000163ac02b60\
+        215060504030201010164ac02b6021506050403020102ac02b6020165ac02b6021506050403020103ac02b60201\
+        01628020";
+
+    #[test]
+    fn what_was_written_before_changes_were_counted_is_read() {
+        let store = MemoryStore::new();
+        let mut batch = Batch::new();
+        batch.put(key(5), hex::decode(META_V1).unwrap());
+        let hlcs = [95, 100].map(|bits| golden::id(bits, "a").hlc);
+        hlcs.into_iter().for_each(|hlc| outbox::put(&mut batch, 5, hlc, b"record"));
+        store.commit(batch).unwrap();
+        let own = OwnCounters { produced: 2, confirmed: 0 };
+        assert_eq!(get(&store, 5).unwrap(), Some(PartitionMeta { own, ..golden::meta() }));
     }
 
     #[test]

@@ -193,6 +193,10 @@ impl World {
                 ));
             }
         }
+        let (own, outstanding) = (partition.own_counters(), partition.outstanding());
+        if own.produced != own.confirmed + outstanding as u64 {
+            wrong = Some(("account", format!("{name} p{number}: {own:?}, {outstanding} left")));
+        }
         let (watermarks, taken) = (partition.watermarks().clone(), partition.taken());
         let stable = partition.stable().clone();
         let said = self.said.entry((name.clone(), Lane::Changes(number))).or_default();
@@ -264,6 +268,10 @@ impl World {
                 wrong = Some(("account", format!("{name} control of {of}: {c:?}")));
             }
             taken.raise(of, link.taken);
+        }
+        let (own, outstanding) = (control.own_counters(), control.outstanding());
+        if own.produced != own.confirmed + outstanding as u64 {
+            wrong = Some(("account", format!("{name} control: {own:?}, {outstanding} left")));
         }
         taken.raise(&name, control.own_change());
         let said = self.said.get(&(name.clone(), Lane::Control));
