@@ -1,8 +1,8 @@
 //! The control partition's turn.
 
-use syncline_bus::{Lane, encode_control};
+use syncline_bus::{Envelope, Lane, encode_control};
 use syncline_core::{
-    Alarm, CONTROL_PARTITION, ChangeId, ComponentChunk, ControlBody, ControlCommit,
+    Alarm, CONTROL_PARTITION, ChangeId, ChangeVerdict, ComponentChunk, ControlBody, ControlCommit,
     ControlPartition, ControlRecord, CreateRefused, FunctionVersion, Hlc, MembershipChange,
     MembershipId, PassOn, ProposeRefused, Received, RegionId, RolloutId, TableName,
 };
@@ -13,7 +13,11 @@ use syncline_store::{Batch, Store, StoreError, load_control, write_control_commi
 use thiserror::Error;
 
 use crate::intake::{FOREIGN, quarantined};
-use crate::{ControlItem, ControlRead, Site, Ticket};
+use crate::replay::{Handled, outcome, read_again};
+use crate::{
+    Broken, ControlItem, ControlRead, KeptAction, KeptDone, KeptWork, ReplayRefused, Replayed,
+    Site, Sorted, Ticket,
+};
 
 /// A component that can be called here.
 #[derive(Clone, Debug)]
@@ -71,6 +75,8 @@ struct Gathered {
     kept: Vec<(RegionId, Hlc, Vec<u8>)>,
     quarantined: Vec<Quarantined>,
     forked: Vec<RegionId>,
+    /// Records in quarantine that the turn is about.
+    handled: Vec<Handled>,
 }
 
 /// The control partition. What is shown to it is committed by [`ControlApplier::end`].
@@ -172,17 +178,10 @@ impl ControlApplier {
             let position = item.position;
             let received = match item.what {
                 ControlRead::Record(record, envelope) => {
-                    let id = record.id.clone();
-                    match self.control.receive(source, *record) {
-                        Received::Taken => {
-                            site.clock.observe(id.hlc);
-                            let kept = (id.region, id.hlc, envelope.to_bytes());
-                            self.gathered.kept.push(kept);
-                            Received::Taken
-                        }
+                    match self.receive_record(site, source, *record, &envelope) {
                         Received::Foreign => {
-                            let raw = envelope.to_bytes();
-                            self.quarantine(source, position, raw, FOREIGN.into(), now_ms)
+                            let broken = Broken::of(&envelope, FOREIGN.into());
+                            self.quarantine(source, position, broken, now_ms)
                         }
                         other => other,
                     }
@@ -194,9 +193,7 @@ impl ControlApplier {
                     }
                     received
                 }
-                ControlRead::Broken { raw, reason } => {
-                    self.quarantine(source, position, raw, reason, now_ms)
-                }
+                ControlRead::Broken(broken) => self.quarantine(source, position, broken, now_ms),
                 ControlRead::Moved => Received::Known,
             };
             match received {
@@ -214,14 +211,73 @@ impl ControlApplier {
         &mut self,
         source: &RegionId,
         position: u64,
-        raw: Vec<u8>,
-        reason: String,
+        broken: Broken,
         at_ms: u64,
     ) -> Received {
         self.control.quarantined(source);
         let place = (source, CONTROL_PARTITION, position);
-        self.gathered.quarantined.push(quarantined(place, raw, reason, at_ms));
+        self.gathered.quarantined.push(quarantined(place, broken, at_ms));
         Received::Known
+    }
+
+    fn receive_record<S>(
+        &mut self,
+        site: &Site<S>,
+        source: &RegionId,
+        record: ControlRecord,
+        envelope: &Envelope,
+    ) -> Received {
+        let id = record.id.clone();
+        let received = self.control.receive(source, record);
+        if received == Received::Taken {
+            site.clock.observe(id.hlc);
+            self.gathered.kept.push((id.region, id.hlc, envelope.to_bytes()));
+        }
+        received
+    }
+
+    /// Does what is asked for a record in quarantine. The answer holds once the turn is committed.
+    pub fn handle_kept<S: Store>(
+        &mut self,
+        site: &Site<S>,
+        work: &KeptWork,
+    ) -> Result<KeptDone, StoreError> {
+        let Some(kept) = quarantine::get(&site.store, &work.id)? else {
+            return Ok(KeptDone::NotKept);
+        };
+        let done = match work.action {
+            KeptAction::Drop => KeptDone::Dropped,
+            KeptAction::Replay => KeptDone::of(self.replay(site, &kept)),
+        };
+        self.gathered.handled.push(Handled::new(kept, done.clone()));
+        Ok(done)
+    }
+
+    fn replay<S>(&mut self, site: &Site<S>, kept: &Quarantined) -> Result<Replayed, ReplayRefused> {
+        let source = &kept.id.source;
+        let replayed = match read_again(site.partitions, kept)? {
+            Sorted::Control(ControlRead::Record(record, envelope)) => {
+                let judged = self.control.judge(&record.id, record.prev);
+                // Known before it is shown to the chain, where it would stop the link.
+                if judged == Some(ChangeVerdict::Fork) {
+                    return Err(ReplayRefused::Contradicts);
+                }
+                let received = self.receive_record(site, source, *record, &envelope);
+                outcome(judged, received)?
+            }
+            // A region says the same of itself every second: whatever this one said is outdated.
+            Sorted::Control(ControlRead::Heartbeat(_)) => Replayed::Duplicate,
+            Sorted::Control(ControlRead::Broken(Broken { reason, .. })) => {
+                Replayed::Unreadable { reason }
+            }
+            Sorted::Control(ControlRead::Moved) | Sorted::Row(_) => {
+                return Err(ReplayRefused::Damaged);
+            }
+        };
+        if let Replayed::Unreadable { .. } = replayed {
+            self.control.quarantined(source);
+        }
+        Ok(replayed)
     }
 
     fn say<S>(
@@ -254,8 +310,8 @@ impl ControlApplier {
         }
         let beat = if beats { site.clock.tick(now_ms).ok() } else { None };
         let commit = self.control.finish(beat);
-        let gathered = std::mem::take(&mut self.gathered);
-        write(site, &commit, &gathered)?;
+        let mut gathered = std::mem::take(&mut self.gathered);
+        write(site, &commit, &mut gathered)?;
         self.tell(site);
         let Gathered { quarantined, forked, .. } = gathered;
         Ok(ControlDone {
@@ -282,7 +338,7 @@ impl ControlApplier {
 fn write<S: Store>(
     site: &Site<S>,
     commit: &ControlCommit,
-    gathered: &Gathered,
+    gathered: &mut Gathered,
 ) -> Result<(), StoreError> {
     let mut disk = Batch::new();
     let encode = |record: &ControlRecord| encode_control(record).to_bytes();
@@ -296,8 +352,9 @@ fn write<S: Store>(
     for Loaded { version, bytes, facts } in &gathered.components {
         component::put_whole(&mut disk, &site.store, version, bytes, facts)?;
     }
-    for record in &gathered.quarantined {
-        quarantine::add(&mut disk, &site.store, record)?;
+    quarantine::add(&mut disk, &site.store, &gathered.quarantined)?;
+    for handled in &mut gathered.handled {
+        handled.end(&mut disk, false, |_, _| false);
     }
     site.store.commit(disk)
 }

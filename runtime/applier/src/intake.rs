@@ -4,7 +4,18 @@ use syncline_bus::{DecodeError, Decoded, Envelope, Item, Lane, decode};
 use syncline_core::{
     ChangeRecord, ControlRecord, Heartbeat, PartitionCount, RegionId, partition_of,
 };
-use syncline_store::kv::quarantine::Quarantined;
+use syncline_store::kv::quarantine::{QuarantineId, Quarantined};
+
+/// A record that cannot be read.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// As it came.
+    pub raw: Vec<u8>,
+    /// It came as the record that was put into the log, and only what it says is not understood.
+    pub whole: bool,
+    /// What is wrong with it.
+    pub reason: String,
+}
 
 /// What was read of a log at one position of a row partition's lane.
 #[derive(Clone, Debug)]
@@ -14,12 +25,7 @@ pub enum Read {
     /// A heartbeat.
     Heartbeat(Heartbeat),
     /// It cannot be read; kept as it is.
-    Broken {
-        /// As it came.
-        raw: Vec<u8>,
-        /// What is wrong with it.
-        reason: String,
-    },
+    Broken(Broken),
     /// The log does not hold the position that was asked for; reading goes on from this one.
     Moved,
 }
@@ -32,8 +38,7 @@ pub enum ControlRead {
     /// As [`Read::Heartbeat`].
     Heartbeat(Heartbeat),
     /// As [`Read::Broken`].
-    #[allow(missing_docs, reason = "as in Read")]
-    Broken { raw: Vec<u8>, reason: String },
+    Broken(Broken),
     /// As [`Read::Moved`].
     Moved,
 }
@@ -95,7 +100,9 @@ impl Intake {
     pub fn sort(&self, lane: Lane, item: Item) -> Result<Sorted, u64> {
         let envelope = match item {
             Item::Record(envelope) => envelope,
-            Item::Corrupt { raw, reason } => return Ok(broken(lane, raw, reason)),
+            Item::Corrupt { raw, reason } => {
+                return Ok(broken(lane, Broken { raw, whole: false, reason }));
+            }
             Item::Moved { .. } => {
                 return Ok(match lane {
                     Lane::Changes(_) => Sorted::Row(Read::Moved),
@@ -106,14 +113,16 @@ impl Intake {
         match decode(&envelope) {
             Ok(decoded) => Ok(self.place(lane, decoded, envelope)),
             Err(DecodeError::UnknownVersion(version)) => Err(version),
-            Err(DecodeError::Undecodable(reason)) => Ok(broken(lane, envelope.to_bytes(), reason)),
+            Err(DecodeError::Undecodable(reason)) => {
+                Ok(broken(lane, Broken::of(&envelope, reason)))
+            }
         }
     }
 
     /// A change or a control record of another region may stand here if that region is gone: the
     /// partition decides.
     fn place(&self, lane: Lane, decoded: Decoded, envelope: Envelope) -> Sorted {
-        let refuse = |reason: &str| broken(lane, envelope.to_bytes(), reason.into());
+        let refuse = |reason: &str| broken(lane, Broken::of(&envelope, reason.into()));
         match (lane, decoded) {
             (Lane::Changes(partition), Decoded::Change(record)) => {
                 if partition_of(&record.row, self.partitions) != partition {
@@ -139,20 +148,27 @@ impl Intake {
 /// A record that is kept aside, as it came.
 pub(crate) fn quarantined(
     (source, partition, position): (&RegionId, u32, u64),
-    raw: Vec<u8>,
-    reason: String,
+    broken: Broken,
     at_ms: u64,
 ) -> Quarantined {
-    let (source, raw_bytes) = (source.clone(), raw.len() as u64);
-    Quarantined { source, partition, position, reason, at_ms, raw_bytes, raw }
+    let Broken { raw, whole, reason } = broken;
+    let id = QuarantineId { source: source.clone(), partition, position };
+    Quarantined { id, reason, at_ms, raw_bytes: raw.len() as u64, raw, whole }
+}
+
+impl Broken {
+    /// A record that came whole.
+    pub(crate) fn of(envelope: &Envelope, reason: String) -> Self {
+        Self { raw: envelope.to_bytes(), whole: true, reason }
+    }
 }
 
 /// Why a record of another region than the log's is kept aside.
 pub(crate) const FOREIGN: &str = "the record is of a region that has no place in this log";
 
-fn broken(lane: Lane, raw: Vec<u8>, reason: String) -> Sorted {
+fn broken(lane: Lane, broken: Broken) -> Sorted {
     match lane {
-        Lane::Changes(_) => Sorted::Row(Read::Broken { raw, reason }),
-        Lane::Control => Sorted::Control(ControlRead::Broken { raw, reason }),
+        Lane::Changes(_) => Sorted::Row(Read::Broken(broken)),
+        Lane::Control => Sorted::Control(ControlRead::Broken(broken)),
     }
 }

@@ -19,6 +19,7 @@ mod control;
 mod feeds;
 mod intake;
 mod partition;
+mod replay;
 mod restore;
 mod rows;
 mod site;
@@ -27,10 +28,11 @@ mod sync;
 pub use bulk::{JoinError, join_from};
 pub use control::{ControlApplier, ControlDone, ControlRefused, Loaded};
 pub use feeds::{FeedError, Feeds, Portion, portion};
-pub use intake::{ControlItem, ControlRead, Intake, Read, ReadItem, ReadRecords, Sorted};
+pub use intake::{Broken, ControlItem, ControlRead, Intake, Read, ReadItem, ReadRecords, Sorted};
 pub use partition::{
     PartitionApplier, PartitionDone, PartitionTurn, TurnError, WriteError, WriteRequest,
 };
+pub use replay::{KeptAction, KeptDone, KeptWork, ReplayRefused, Replayed};
 pub use restore::{Restored, restore};
 pub use site::{Limits, Site, partition_of_lane};
 pub use sync::{Synced, Ticket, sync};

@@ -1,11 +1,11 @@
 //! One partition's turn: what was read and what clients write becomes one commit.
 
-use syncline_bus::{Lane, encode_change};
+use syncline_bus::{Envelope, Lane, encode_change};
 use syncline_core::planted::{self, Bug};
 use syncline_core::{
-    Alarm, Batch as CoreBatch, ChangeRecord, ConflictRecord, ConflictWrite, Hlc, Image, LoadError,
-    MergeFunctions, Partition, PassOn, Precondition, Received, RegionId, RowKey, WriteRefused,
-    Written,
+    Alarm, Batch as CoreBatch, ChangeRecord, ChangeVerdict, Commit, ConflictRecord, ConflictWrite,
+    Hlc, Image, LoadError, MergeFunctions, Partition, PassOn, Precondition, Received, RegionId,
+    RowKey, WriteRefused, Written,
 };
 use syncline_store::kv::quarantine::{self, Quarantined};
 use syncline_store::kv::received;
@@ -13,8 +13,12 @@ use syncline_store::{Batch, ConflictLimit, Store, StoreError, load_partition, wr
 use thiserror::Error;
 
 use crate::intake::{FOREIGN, quarantined};
+use crate::replay::{Handled, outcome, read_again};
 use crate::rows::RowCache;
-use crate::{Read, ReadRecords, Site, Ticket};
+use crate::{
+    Broken, KeptAction, KeptDone, KeptWork, Read, ReadRecords, ReplayRefused, Replayed, Site,
+    Sorted, Ticket,
+};
 
 /// A write that a client asks for.
 #[derive(Debug)]
@@ -57,11 +61,13 @@ pub struct PartitionTurn<R> {
     pub retries: bool,
     /// End with a heartbeat.
     pub beats: bool,
+    /// What is asked for a record in quarantine.
+    pub kept: Option<KeptWork>,
 }
 
 impl<R> Default for PartitionTurn<R> {
     fn default() -> Self {
-        Self { records: Vec::new(), writes: Vec::new(), retries: false, beats: false }
+        Self { records: Vec::new(), writes: Vec::new(), retries: false, beats: false, kept: None }
     }
 }
 
@@ -80,6 +86,8 @@ pub struct PartitionDone<R> {
     pub alarms: Vec<Alarm>,
     /// Records that were put into quarantine.
     pub quarantined: Vec<Quarantined>,
+    /// What came of what was asked for a record in quarantine.
+    pub kept: Option<KeptDone>,
     /// Regions whose log must not be read on.
     pub forked: Vec<RegionId>,
     /// This region's new changes.
@@ -99,6 +107,7 @@ impl<R> Default for PartitionDone<R> {
             pass_on: Vec::new(),
             alarms: Vec::new(),
             quarantined: Vec::new(),
+            kept: None,
             forked: Vec::new(),
             made: Vec::new(),
             changed: Vec::new(),
@@ -196,52 +205,24 @@ impl PartitionApplier {
         for read in turn.records {
             receive(site, &mut batch, gathered, read, now_ms);
         }
+        let mut replaying = match turn.kept {
+            None => None,
+            Some(work) => Some(start_kept(site, &mut batch, gathered, &work)?),
+        };
         for write in turn.writes {
             write_one(site, &mut batch, gathered, write, now_ms).map_err(lost)?;
         }
         // A clock at its end says no more; the region still applies what others send.
         let beat = if turn.beats { site.clock.tick(now_ms).ok() } else { None };
         let commit = batch.finish(beat).map_err(lost)?;
-        let mut disk = Batch::new();
-        for record in &gathered.done.quarantined {
-            quarantine::add(&mut disk, &site.store, record)?;
-        }
-        for (region, hlc, record) in gathered.kept.drain(..) {
-            received::put(&mut disk, number, &region, hlc, &record);
-        }
-        for (region, upto) in &commit.needless {
-            received::delete_upto(&mut disk, &site.store, number, region, *upto)?;
-        }
-        let limit = ConflictLimit(site.limits.conflicts);
-        let encode = |record: &ChangeRecord| encode_change(record).to_bytes();
-        write_commit(&mut disk, &site.store, &commit, limit, encode)?;
-        site.store.commit(disk)?;
+        write(site, &self.partition, &commit, gathered, replaying.as_mut())?;
         for (table, _) in &commit.digests {
             site.note_table(table);
         }
         site.note_standing(number, self.counting_version, || self.partition.standing());
         self.rows.trim(commit.rows.iter().map(|(key, _)| key));
-        let done = &mut gathered.done;
-        let needs_sync = commit.needs_sync();
-        done.resend_after = commit.resend_after;
-        done.pass_on = commit.pass_on;
-        done.alarms = commit.alarms;
-        if needs_sync {
-            let replies = gathered.taken.drain(..).map(|taken| (taken.reply, taken.written));
-            done.ticket = Some(Ticket {
-                lane: Lane::Changes(number),
-                last_change: commit.outbox.last().map(|record| record.change.id.hlc),
-                heartbeat: commit.heartbeat,
-                replies: replies.collect(),
-            });
-        }
-        done.made = commit.outbox;
-        done.changed = commit.rows.into_iter().map(|(key, _)| key).collect();
-        let resolved = commit.conflicts.into_iter().filter_map(|write| match write {
-            ConflictWrite::Resolved(record) => Some(record),
-            ConflictWrite::Waits(_) | ConflictWrite::WaitsNoLonger(_) => None,
-        });
-        done.resolved = resolved.collect();
+        gathered.done.kept = replaying.map(|handled| handled.done);
+        gathered.tell(number, commit);
         Ok(())
     }
 
@@ -273,6 +254,62 @@ impl PartitionApplier {
             Err(error) => TurnError { refused, error, fatal: true },
         }
     }
+}
+
+impl<R> Gathered<R> {
+    /// What the caller is to do about a commit that is made.
+    fn tell(&mut self, number: u32, commit: Commit) {
+        let needs_sync = commit.needs_sync();
+        let done = &mut self.done;
+        done.resend_after = commit.resend_after;
+        done.pass_on = commit.pass_on;
+        done.alarms = commit.alarms;
+        if needs_sync {
+            let replies = self.taken.drain(..).map(|taken| (taken.reply, taken.written));
+            done.ticket = Some(Ticket {
+                lane: Lane::Changes(number),
+                last_change: commit.outbox.last().map(|record| record.change.id.hlc),
+                heartbeat: commit.heartbeat,
+                replies: replies.collect(),
+            });
+        }
+        done.made = commit.outbox;
+        done.changed = commit.rows.into_iter().map(|(key, _)| key).collect();
+        let resolved = commit.conflicts.into_iter().filter_map(|write| match write {
+            ConflictWrite::Resolved(record) => Some(record),
+            ConflictWrite::Waits(_) | ConflictWrite::WaitsNoLonger(_) => None,
+        });
+        done.resolved = resolved.collect();
+    }
+}
+
+/// Commits a turn of `partition`.
+fn write<S: Store, R>(
+    site: &Site<S>,
+    partition: &Partition,
+    commit: &Commit,
+    gathered: &mut Gathered<R>,
+    handled: Option<&mut Handled>,
+) -> Result<(), StoreError> {
+    let mut disk = Batch::new();
+    quarantine::add(&mut disk, &site.store, &gathered.done.quarantined)?;
+    if let Some(handled) = handled {
+        let lost = commit.alarms.iter().any(|alarm| match alarm {
+            Alarm::BuildsOnTheLost { change, .. } => handled.is_of(change),
+            _ => false,
+        });
+        handled.end(&mut disk, lost, |row, change| partition.waits(row, change));
+    }
+    for (region, hlc, record) in gathered.kept.drain(..) {
+        received::put(&mut disk, commit.partition, &region, hlc, &record);
+    }
+    for (region, upto) in &commit.needless {
+        received::delete_upto(&mut disk, &site.store, commit.partition, region, *upto)?;
+    }
+    let limit = ConflictLimit(site.limits.conflicts);
+    let encode = |record: &ChangeRecord| encode_change(record).to_bytes();
+    write_commit(&mut disk, &site.store, commit, limit, encode)?;
+    site.store.commit(disk)
 }
 
 fn lost(error: LoadError) -> StoreError {
@@ -309,26 +346,18 @@ fn receive<S, R>(
 ) {
     let ReadRecords { source, partition, items } = read;
     for item in items {
-        let mut put_aside = |batch: &mut CoreBatch<'_>, raw: Vec<u8>, reason: String| {
+        let put_aside = |batch: &mut CoreBatch<'_>, gathered: &mut Gathered<R>, broken: Broken| {
             batch.quarantined(&source);
             let place = (&source, partition, item.position);
-            gathered.done.quarantined.push(quarantined(place, raw, reason, now_ms));
+            gathered.done.quarantined.push(quarantined(place, broken, now_ms));
             Received::Known
         };
         let received = match item.what {
             Read::Change(record, envelope) => {
-                let id = record.change.id.clone();
-                let mut record = *record;
-                if planted::is(Bug::LocalVersion) {
-                    record.change.stamp = site.stamp(&record.row.table);
-                }
-                match batch.receive(&source, record) {
-                    Received::Taken => {
-                        site.clock.observe(id.hlc);
-                        gathered.kept.push((id.region, id.hlc, envelope.to_bytes()));
-                        Received::Taken
+                match receive_change(site, batch, gathered, &source, *record, &envelope) {
+                    Received::Foreign => {
+                        put_aside(batch, gathered, Broken::of(&envelope, FOREIGN.into()))
                     }
-                    Received::Foreign => put_aside(batch, envelope.to_bytes(), FOREIGN.into()),
                     other => other,
                 }
             }
@@ -340,7 +369,7 @@ fn receive<S, R>(
                 }
                 received
             }
-            Read::Broken { raw, reason } => put_aside(batch, raw, reason),
+            Read::Broken(broken) => put_aside(batch, gathered, broken),
             Read::Moved => Received::Known,
         };
         match received {
@@ -352,4 +381,65 @@ fn receive<S, R>(
             _ => batch.read_to(&source, item.next_position),
         }
     }
+}
+
+/// Shows a batch a change that stands in the log of `source`.
+fn receive_change<S, R>(
+    site: &Site<S>,
+    batch: &mut CoreBatch<'_>,
+    gathered: &mut Gathered<R>,
+    source: &RegionId,
+    mut record: ChangeRecord,
+    envelope: &Envelope,
+) -> Received {
+    let id = record.change.id.clone();
+    if planted::is(Bug::LocalVersion) {
+        record.change.stamp = site.stamp(&record.row.table);
+    }
+    let received = batch.receive(source, record);
+    if received == Received::Taken {
+        site.clock.observe(id.hlc);
+        gathered.kept.push((id.region, id.hlc, envelope.to_bytes()));
+    }
+    received
+}
+
+/// Shows a batch a record in quarantine that is to be read once more.
+fn start_kept<S: Store, R>(
+    site: &Site<S>,
+    batch: &mut CoreBatch<'_>,
+    gathered: &mut Gathered<R>,
+    work: &KeptWork,
+) -> Result<Handled, StoreError> {
+    let Some(kept) = quarantine::get(&site.store, &work.id)? else { return Ok(Handled::none()) };
+    if work.action == KeptAction::Drop {
+        return Ok(Handled::new(kept, KeptDone::Dropped));
+    }
+    let source = kept.id.source.clone();
+    let replayed = match read_again(site.partitions, &kept) {
+        Ok(Sorted::Row(Read::Change(record, envelope))) => {
+            let (row, change) = (record.row.clone(), record.change.id.clone());
+            let judged = batch.judge(&change, record.prev);
+            // Known before it is shown to the chain, where it would stop the link.
+            if judged == Some(ChangeVerdict::Fork) {
+                let refused = KeptDone::Refused(ReplayRefused::Contradicts);
+                return Ok(Handled::new(kept, refused));
+            }
+            let received = receive_change(site, batch, gathered, &source, *record, &envelope);
+            let replayed = outcome(judged, received);
+            if received == Received::Taken {
+                return Ok(Handled::new(kept, KeptDone::of(replayed)).of_change(row, change));
+            }
+            replayed
+        }
+        // A region says the same of itself every second: whatever this one said is outdated.
+        Ok(Sorted::Row(Read::Heartbeat(_))) => Ok(Replayed::Duplicate),
+        Ok(Sorted::Row(Read::Broken(Broken { reason, .. }))) => Ok(Replayed::Unreadable { reason }),
+        Ok(Sorted::Row(Read::Moved) | Sorted::Control(_)) => Err(ReplayRefused::Damaged),
+        Err(refused) => Err(refused),
+    };
+    if let Ok(Replayed::Unreadable { .. }) = replayed {
+        batch.quarantined(&source);
+    }
+    Ok(Handled::new(kept, KeptDone::of(replayed)))
 }

@@ -1,10 +1,13 @@
 //! The HTTP API of a region. Handlers convert, call, convert.
 
+mod alerts;
 mod body;
 mod conflicts;
 mod functions;
 mod links;
+mod metrics;
 mod params;
+mod quarantine;
 mod rollouts;
 mod rows;
 mod state;
@@ -48,6 +51,11 @@ mod routes {
     pub const CONFLICT: &str = "/v1/conflicts/{id}";
     pub const DIGESTS: &str = "/v1/digests";
     pub const TOPOLOGY: &str = "/v1/topology";
+    pub const ALERTS: &str = "/v1/alerts";
+    pub const QUARANTINE: &str = "/v1/quarantine";
+    pub const QUARANTINED: &str = "/v1/quarantine/{id}";
+    pub const REPLAY: &str = "/v1/quarantine/{id}/replay";
+    pub const METRICS: &str = "/metrics";
     pub const DEV_LINK: &str = "/v1/dev/links/{a}/{b}/{verb}";
     pub const HEALTH: &str = "/healthz";
     pub const READY: &str = "/readyz";
@@ -70,6 +78,11 @@ pub fn router(api: Api) -> Router {
         .route(routes::CONFLICT, get(conflicts::show))
         .route(routes::DIGESTS, get(state::digests))
         .route(routes::TOPOLOGY, get(state::topology))
+        .route(routes::ALERTS, get(alerts::list))
+        .route(routes::QUARANTINE, get(quarantine::list))
+        .route(routes::QUARANTINED, get(quarantine::show).delete(quarantine::drop_kept))
+        .route(routes::REPLAY, post(quarantine::replay))
+        .route(routes::METRICS, get(metrics::scrape))
         .route(routes::HEALTH, get(state::health))
         .route(routes::READY, get(state::ready));
     if is_dev {

@@ -15,6 +15,7 @@ mod functions;
 mod json;
 mod local;
 mod output;
+mod quarantine;
 mod rows;
 mod topology;
 
@@ -62,6 +63,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Function(command) => function::run(command, &out),
         Command::Functions(command) => functions::run(command, &client(), &out),
         Command::Conflicts(command) => conflicts::run(command, &client(), &out),
+        Command::Quarantine(command) => quarantine::run(command, &client(), &out),
         Command::Digests(args) => digests::run(&args, &cli.shared, &out),
         Command::Topology => topology::show(&client(), &out),
         Command::Link(command) => topology::link(command, &client(), &out),

@@ -4,11 +4,13 @@
 //! decides nothing about rows: it moves values between those three, in the order that the core asks
 //! for, and talks to people.
 
+pub mod alerts;
 pub mod api;
 pub mod cli;
 mod component;
 pub mod config;
 pub mod dev;
+pub mod metrics;
 pub mod problem;
 pub mod region;
 pub mod serve;

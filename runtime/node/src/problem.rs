@@ -35,6 +35,7 @@ pub enum Code {
     FunctionNotFound,
     RolloutNotFound,
     ConflictNotFound,
+    QuarantinedNotFound,
     RegionNotFound,
     PreconditionFailed,
     ComponentRefused,
@@ -42,6 +43,7 @@ pub enum Code {
     ComponentTooLarge,
     ChecksumMismatch,
     RolloutOpen,
+    NotReplayable,
     TooManyTables,
     TooManyRequests,
     RegionsBehind,
@@ -56,7 +58,7 @@ pub enum Code {
 
 impl Code {
     /// Every kind, for the reference.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::InvalidTable,
         Self::InvalidRowPk,
         Self::InvalidRow,
@@ -74,6 +76,7 @@ impl Code {
         Self::FunctionNotFound,
         Self::RolloutNotFound,
         Self::ConflictNotFound,
+        Self::QuarantinedNotFound,
         Self::RegionNotFound,
         Self::PreconditionFailed,
         Self::ComponentRefused,
@@ -81,6 +84,7 @@ impl Code {
         Self::ComponentTooLarge,
         Self::ChecksumMismatch,
         Self::RolloutOpen,
+        Self::NotReplayable,
         Self::TooManyTables,
         Self::TooManyRequests,
         Self::RegionsBehind,
@@ -141,6 +145,9 @@ impl Code {
             Self::ConflictNotFound => {
                 ("conflict-not-found", S::NOT_FOUND, "This region's log has no such conflict")
             }
+            Self::QuarantinedNotFound => {
+                ("quarantined-not-found", S::NOT_FOUND, "No such record is kept in quarantine here")
+            }
             Self::RegionNotFound => ("region-not-found", S::NOT_FOUND, "There is no such region"),
             Self::PreconditionFailed => {
                 ("precondition-failed", S::PRECONDITION_FAILED, "The row is not as asked for")
@@ -165,6 +172,9 @@ impl Code {
             ),
             Self::RolloutOpen => {
                 ("rollout-open", S::CONFLICT, "Another rollout of this table is under way")
+            }
+            Self::NotReplayable => {
+                ("not-replayable", S::CONFLICT, "The record cannot be read once more")
             }
             Self::TooManyTables => {
                 ("too-many-tables", S::UNPROCESSABLE_ENTITY, "The limit on tables is reached")

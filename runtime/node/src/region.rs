@@ -31,9 +31,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use syncline_applier::{Site, WriteRequest};
+use syncline_applier::{KeptDone, KeptWork, Site, WriteRequest};
 use syncline_core::{
-    FunctionVersion, Image, PartitionCount, Precondition, RegionId, RowKey, TableName, partition_of,
+    CONTROL_PARTITION, FunctionVersion, Image, PartitionCount, Precondition, RegionId, RowKey,
+    TableName, partition_of,
 };
 use syncline_host::{Compiler, Host};
 use syncline_store::{DiskStore, Engine};
@@ -41,10 +42,10 @@ use tokio::sync::oneshot;
 
 pub use controller::{DeployError, Deployed, RolloutView};
 pub use links::Cuts;
-pub use shard::{Acknowledged, WriteError};
+pub use shard::{Acknowledged, KeptError, WriteError};
 pub use start::StartError;
 pub use startup::Awaited;
-pub use status::{LinkView, PartitionView};
+pub use status::{ControlView, LinkView, PartitionView};
 pub use verification::{VERIFY_MS_MAX, VerifyError};
 
 use crate::config::LimitsConfig;
@@ -94,8 +95,8 @@ pub(crate) struct Shared {
     pub(crate) startup: Startup,
     pub(crate) cuts: Cuts,
     pub(crate) stopping: AtomicBool,
-    /// Why the region can go on no longer; set once.
-    fatal: Mutex<Option<String>>,
+    /// Why the region can go on no longer, and since when; set once.
+    fatal: Mutex<Option<(String, u64)>>,
 }
 
 /// Milliseconds since 1970 by the wall clock.
@@ -115,7 +116,7 @@ impl Shared {
     pub(crate) fn fail(&self, reason: String) {
         tracing::error!(region = %self.site.region, %reason, "the region stops");
         let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
-        fatal.get_or_insert(reason);
+        fatal.get_or_insert((reason, now_ms()));
         self.stopping.store(true, Ordering::SeqCst);
     }
 
@@ -160,12 +161,22 @@ impl Region {
 
     /// Why the region can go on no longer, if it can't.
     pub fn fatal(&self) -> Option<String> {
+        self.fatal_since().map(|(reason, _)| reason)
+    }
+
+    /// As [`Region::fatal`], and since when: milliseconds since 1970.
+    pub fn fatal_since(&self) -> Option<(String, u64)> {
         self.shared.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the region waits for before it takes its first write; none: it takes writes.
     pub fn starting(&self) -> Option<Awaited> {
         self.shared.startup.awaited()
+    }
+
+    /// The limits that the region was started with.
+    pub fn limits(&self) -> &LimitsConfig {
+        &self.shared.limits
     }
 
     /// Writes a row; the answer comes once the write is durable.
@@ -210,6 +221,31 @@ impl Region {
         }
         views.sort_by_key(|view: &PartitionView| view.partition);
         views
+    }
+
+    /// How the control partition stands, as of one moment. None: the region stops.
+    pub async fn inspect_control(&self) -> Option<ControlView> {
+        let (reply, answer) = oneshot::channel();
+        self.control(ControlWork::InspectPartition(reply)).await;
+        answer.await.ok()
+    }
+
+    /// Replays or drops a record in quarantine, in the turn of the partition that it stands in.
+    pub async fn handle_kept(&self, work: KeptWork) -> Result<KeptDone, KeptError> {
+        let (reply, answer) = oneshot::channel();
+        let partition = work.id.partition;
+        if partition == CONTROL_PARTITION {
+            self.control(ControlWork::Kept(work, reply)).await;
+        } else if partition < self.partitions().get() {
+            let shard = self.shards[partition as usize % self.shards.len()].clone();
+            let work = ShardWork::Kept(work, reply);
+            // A full queue empties while the region runs; the wait must not hold up the API.
+            let sent = tokio::task::spawn_blocking(move || shard.send(work).is_ok());
+            let _ = sent.await;
+        } else {
+            return Ok(KeptDone::NotKept);
+        }
+        answer.await.unwrap_or(Err(KeptError::Stopping))
     }
 
     /// How each link stands.

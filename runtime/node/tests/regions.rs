@@ -7,16 +7,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use syncline_applier::{KeptAction, KeptDone, KeptWork, ReplayRefused, Replayed};
 use syncline_bus::{Bus as _, EmbeddedBus, Envelope, Lane, Outgoing, Publisher, encode_change};
 use syncline_core::{
-    Behind, Change, ChangeId, ChangeRecord, Hlc, Image, Operation, PartitionCount, Precondition,
-    RegionId, RowKey, Stamp, VersionVector, WriteRefused, partition_of,
+    Behind, CONTROL_PARTITION, Change, ChangeId, ChangeRecord, Hlc, Image, Operation, OwnCounters,
+    PartitionCount, Precondition, RegionId, RowKey, Stamp, VersionVector, WriteRefused,
+    partition_of,
 };
 use syncline_host::Compiler;
 use syncline_node::config::{HumanDuration, LimitsConfig};
 use syncline_node::region::{Cuts, PartitionView, Region, RegionOptions, StartError, WriteError};
-use syncline_store::kv::{quarantine, row};
-use syncline_store::{Engine, StoreError};
+use syncline_store::kv::quarantine::{self, QuarantineFilter, QuarantineId};
+use syncline_store::kv::row;
+use syncline_store::{Batch, Engine, Store as _, StoreError};
 
 fn partitions() -> PartitionCount {
     PartitionCount::new(1).unwrap()
@@ -140,9 +143,86 @@ fn records_that_cannot_be_read_are_quarantined_and_the_stream_goes_on() {
     let counters = view(&a).counters[&region("b")];
     assert_eq!((counters.consumed, counters.applied, counters.quarantined), (7, 2, 5));
     assert_eq!((counters.gap, counters.duplicate, counters.dropped), (0, 0, 0));
-    let kept = quarantine::list(a.store(), 100).unwrap();
+    let all = QuarantineFilter::default();
+    let kept = quarantine::page(a.store(), &all, None, 100).unwrap().records;
     assert_eq!(kept.len(), 5);
-    assert!(kept.iter().all(|record| record.source == region("b") && !record.reason.is_empty()));
+    assert!(kept.iter().all(|record| record.id.source == region("b") && !record.reason.is_empty()));
+    a.stop();
+}
+
+fn handle(region: &Region, id: &QuarantineId, action: KeptAction) -> KeptDone {
+    let work = KeptWork { id: id.clone(), action };
+    runtime().block_on(region.handle_kept(work)).unwrap()
+}
+
+#[test]
+fn what_is_kept_is_replayed_or_dropped_and_every_record_is_counted_once() {
+    let data = tempfile::tempdir().unwrap();
+    let bus = open_bus(data.path());
+    let mut log = bus.publisher(&region("b")).unwrap();
+    let a = start(data.path(), &bus, "a");
+    let good = |n| encode_change(&change_of_b(&format!("row-{n}"), n));
+    produce(&mut *log, good(1));
+    produce(&mut *log, Envelope { payload: b"{".to_vec(), ..good(2) });
+    log.produce(&[Outgoing { lane: Lane::Control, envelope: good(2) }]).unwrap();
+    let all = || {
+        let all = QuarantineFilter::default();
+        quarantine::page(a.store(), &all, None, 100).unwrap().records
+    };
+    wait_for("both to be kept", || all().len() == 2);
+    let (broken, misplaced) = (all()[0].id.clone(), all()[1].id.clone());
+    assert_eq!((broken.partition, misplaced.partition), (0, CONTROL_PARTITION));
+    for id in [&broken, &misplaced] {
+        let done = handle(&a, id, KeptAction::Replay);
+        assert!(matches!(done, KeptDone::Replayed(Replayed::Unreadable { .. })), "{done:?}");
+    }
+    // As if software that understands it had been started since.
+    let whole = quarantine::Quarantined {
+        raw: good(2).to_bytes(),
+        raw_bytes: good(2).to_bytes().len() as u64,
+        ..all()[0].clone()
+    };
+    let mut batch = Batch::new();
+    quarantine::put(&mut batch, &whole);
+    a.store().commit(batch).unwrap();
+    let read_to = view(&a).counters[&region("b")].consumed;
+    assert_eq!(handle(&a, &broken, KeptAction::Replay), KeptDone::Replayed(Replayed::Applied));
+    assert_eq!(image_in(&a, "row-2"), image(2));
+    assert_eq!(handle(&a, &broken, KeptAction::Replay), KeptDone::NotKept);
+    assert_eq!(handle(&a, &misplaced, KeptAction::Drop), KeptDone::Dropped);
+    assert_eq!(handle(&a, &misplaced, KeptAction::Drop), KeptDone::NotKept);
+    assert_eq!(all(), vec![]);
+    let elsewhere = QuarantineId { partition: 77, ..broken };
+    assert_eq!(handle(&a, &elsewhere, KeptAction::Replay), KeptDone::NotKept);
+    // The stream goes on where it was.
+    produce(&mut *log, good(2));
+    produce(&mut *log, good(3));
+    wait_for("what comes next", || image_in(&a, "row-3") == image(3));
+    let c = view(&a).counters[&region("b")];
+    assert_eq!((read_to, c.consumed, c.applied, c.duplicate, c.quarantined), (3, 6, 3, 1, 2));
+    let control = runtime().block_on(a.inspect_control()).unwrap();
+    let c = control.counters[&region("b")];
+    assert_eq!((c.consumed, c.quarantined, c.applied), (2, 2, 0));
+    a.stop();
+}
+
+#[test]
+fn a_record_of_which_not_all_is_kept_is_not_replayed() {
+    let data = tempfile::tempdir().unwrap();
+    let bus = open_bus(data.path());
+    let mut log = bus.publisher(&region("b")).unwrap();
+    let a = start(data.path(), &bus, "a");
+    let good = encode_change(&change_of_b("row", 1));
+    produce(&mut *log, Envelope { payload: vec![b'['; 100_000], ..good });
+    let all = QuarantineFilter::default();
+    let first = || quarantine::page(a.store(), &all, None, 1).unwrap().records.pop();
+    wait_for("it to be kept", || first().is_some());
+    let kept = first().unwrap();
+    assert!(kept.is_truncated());
+    let refused = ReplayRefused::Truncated { kept: kept.raw.len(), bytes: kept.raw_bytes };
+    assert_eq!(handle(&a, &kept.id, KeptAction::Replay), KeptDone::Refused(refused));
+    assert_eq!(view(&a).counters[&region("b")].consumed, 1);
+    assert_eq!(first(), Some(kept));
     a.stop();
 }
 
@@ -185,8 +265,10 @@ fn a_full_outbox_refuses_writes_and_names_who_is_behind() {
     let behind = vec![Behind { region: region("b"), since }];
     let full = WriteRefused::OutboxFull { outstanding: 3, behind };
     assert_eq!(refused, Err(WriteError::NotTaken(full.into())));
+    assert_eq!(view(&a).own, OwnCounters { produced: 3, confirmed: 0 });
     let b = start(data.path(), &bus, "b");
     wait_for("b to confirm", || view(&a).outstanding == 0);
+    assert_eq!(view(&a).own, OwnCounters { produced: 3, confirmed: 3 });
     write(&a, "row", 4).unwrap();
     wait_for("b to apply", || image_in(&b, "row") == image(4));
     a.stop();

@@ -36,7 +36,7 @@ const FOR_ITS_TESTS: [&str; 3] = ["syncline-guest-build", "syncline-hostile", "s
 
 /// Libraries that one part wraps, so that the others need not know them. Tests and tools may use
 /// what is named last.
-const WRAPPED: [(&str, &[&str]); 7] = [
+const WRAPPED: [(&str, &[&str]); 8] = [
     // Fuzzing holds what the host's pass makes against engines that are set up in other ways.
     ("wasmtime", &["syncline-host", "syncline-fuzz"]),
     // Faults are played by clients that are none of a region.
@@ -46,6 +46,7 @@ const WRAPPED: [(&str, &[&str]); 7] = [
     ("fjall", &["syncline-store", "syncline-bench"]),
     ("lsm-tree", &["syncline-store"]),
     ("axum", &["syncline-node"]),
+    ("prometheus", &["syncline-node"]),
     (
         "clap",
         &["syncline-node", "syncline-chaos", "syncline-demo", "syncline-fuzz", "syncline-sim"],

@@ -1,14 +1,16 @@
 //! How the region stands.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use syncline_core::{RegionId, TableDigest, TableName};
+use syncline_store::kv::quarantine;
 
-use super::Api;
+use super::{Api, blocking};
 use crate::problem::{Code, Problem};
 use crate::region::PartitionView;
 
@@ -45,9 +47,12 @@ pub(super) async fn digests(State(api): State<Api>) -> Result<Json<Value>, Probl
 /// `GET /v1/topology`
 pub(super) async fn topology(State(api): State<Api>) -> Result<Json<Value>, Problem> {
     let views = inspect(&api).await?;
+    let region = Arc::clone(&api.region);
+    let quarantine = blocking(move || Ok(quarantine::counts(region.store())?)).await?;
     let region = &api.region;
     let of_link = |link: crate::region::LinkView| {
         let waiting: usize = views.iter().filter_map(|v| v.waiting.get(&link.region)).sum();
+        let kept = quarantine.iter().filter(|count| count.source == link.region);
         // For display a region's figure is the least of its partitions'.
         let watermark = views.iter().map(|view| view.watermarks.get(&link.region)).min();
         let counters: Vec<_> = views.iter().filter_map(|v| v.counters.get(&link.region)).collect();
@@ -61,6 +66,7 @@ pub(super) async fn topology(State(api): State<Api>) -> Result<Json<Value>, Prob
             "reason": link.reason,
             "lag_ms": link.lag_ms,
             "waiting": waiting,
+            "in_quarantine": kept.map(|count| count.kept).sum::<usize>(),
             "watermark": watermark.unwrap_or_default().to_string(),
             "records": {
                 "consumed": sum(|c| c.consumed),
@@ -105,7 +111,7 @@ fn waiting(views: &[PartitionView]) -> usize {
     views.iter().flat_map(|view| view.waiting.values()).sum()
 }
 
-async fn inspect(api: &Api) -> Result<Vec<PartitionView>, Problem> {
+pub(super) async fn inspect(api: &Api) -> Result<Vec<PartitionView>, Problem> {
     let views = api.region.inspect().await;
     if views.len() == api.region.partitions().get() as usize {
         return Ok(views);

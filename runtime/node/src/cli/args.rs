@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use syncline_core::{RegionId, RowPk, TableName};
+use syncline_store::kv::quarantine::QuarantineId;
 
 use super::function::{CasesArgs, FUNCTION_EXAMPLES, FunctionCommand, Source};
 use crate::config::HumanDuration;
@@ -123,6 +124,38 @@ const CONFLICTS_SHOW_EXAMPLES: &str = "\
 Examples:
   syncline conflicts show 0f3a5d41402abc4b2a76b9719d911017";
 
+const QUARANTINE_EXAMPLES: &str = "\
+Examples:
+  syncline quarantine list
+  syncline quarantine show eu-west-1.1.3.4096
+  syncline quarantine replay eu-west-1.1.3.4096
+  syncline quarantine drop eu-west-1.1.3.4096
+
+A record of another region that could not be read is kept as it came. If it stood for a change, the
+change is sent again: what is dropped here is only the copy.";
+
+const QUARANTINE_LIST_EXAMPLES: &str = "\
+Examples:
+  syncline quarantine list
+  syncline quarantine list --source eu-west-1 --partition 3
+  syncline quarantine list --partition control --output json | jq -r '.items[].reason'";
+
+const QUARANTINE_SHOW_EXAMPLES: &str = "\
+Examples:
+  syncline quarantine show eu-west-1.1.3.4096
+  syncline quarantine show eu-west-1.1.3.4096 --output json | jq -r .raw_base64 | base64 -d";
+
+const QUARANTINE_REPLAY_EXAMPLES: &str = "\
+Examples:
+  syncline quarantine replay eu-west-1.1.3.4096
+
+The record is read once more, as if it came now, and what it came to is said. Exit code 0 where it was
+taken or was known already: then the copy is gone. Exit code 1 where the copy stays.";
+
+const QUARANTINE_DROP_EXAMPLES: &str = "\
+Examples:
+  syncline quarantine drop eu-west-1.1.3.4096";
+
 const DIGESTS_EXAMPLES: &str = "\
 Examples:
   syncline digests
@@ -228,6 +261,9 @@ pub(super) enum Command {
     /// See what met, and how it was resolved.
     #[command(subcommand, after_help = CONFLICTS_EXAMPLES)]
     Conflicts(ConflictsCommand),
+    /// Look after the records that could not be read.
+    #[command(subcommand, after_help = QUARANTINE_EXAMPLES)]
+    Quarantine(QuarantineCommand),
     /// Compare what regions hold.
     #[command(after_help = format!("{DIGESTS_EXAMPLES}\n\n{EXIT_CODES}"))]
     Digests(DigestsArgs),
@@ -431,6 +467,42 @@ pub(super) struct ConflictsListArgs {
     pub(super) page: PageArgs,
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum QuarantineCommand {
+    /// List what is kept, by region, partition and position.
+    #[command(after_help = QUARANTINE_LIST_EXAMPLES)]
+    List(QuarantineListArgs),
+    /// Show one record: what is wrong with it, and its bytes.
+    #[command(after_help = QUARANTINE_SHOW_EXAMPLES)]
+    Show(QuarantinedArgs),
+    /// Read a record once more.
+    #[command(after_help = QUARANTINE_REPLAY_EXAMPLES)]
+    Replay(QuarantinedArgs),
+    /// Drop what is kept of a record.
+    #[command(after_help = QUARANTINE_DROP_EXAMPLES)]
+    Drop(QuarantinedArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct QuarantineListArgs {
+    /// Only of this region's log.
+    #[arg(long, value_name = "REGION", value_parser = region)]
+    pub(super) source: Option<String>,
+    /// Only of this partition: a number, or control.
+    #[arg(long, value_name = "PARTITION", value_parser = partition)]
+    pub(super) partition: Option<String>,
+    #[command(flatten)]
+    pub(super) page: PageArgs,
+}
+
+/// A record in quarantine.
+#[derive(Debug, Args)]
+pub(super) struct QuarantinedArgs {
+    /// The record's id, as the list shows it.
+    #[arg(value_name = "ID", value_parser = quarantined)]
+    pub(super) id: String,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct DigestsArgs {
     /// Other regions to compare with the one of --url.
@@ -471,6 +543,18 @@ fn base_url(text: &str) -> Result<String, String> {
 fn region(text: &str) -> Result<String, String> {
     let region: RegionId = text.parse().map_err(|error| format!("{error}"))?;
     Ok(region.as_str().to_owned())
+}
+
+fn partition(text: &str) -> Result<String, String> {
+    if text != "control" && text.parse::<u32>().is_err() {
+        return Err("a partition is a number, or control".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn quarantined(text: &str) -> Result<String, String> {
+    let id: QuarantineId = text.parse().map_err(|error| format!("{error}"))?;
+    Ok(id.to_string())
 }
 
 fn table(text: &str) -> Result<String, String> {
@@ -569,6 +653,9 @@ mod tests {
             "syncline deploy f.wasm --table t --timeout soon",
             "syncline conflicts list --row-pk k",
             "syncline conflicts list --outcome lost",
+            "syncline quarantine",
+            "syncline quarantine show 7",
+            "syncline quarantine list --partition x",
             "syncline digests --url https://h",
             "syncline digests --url h:80",
             "syncline link cut a",

@@ -34,6 +34,8 @@ struct Region {
     #[serde(default)]
     waiting: u64,
     #[serde(default)]
+    in_quarantine: u64,
+    #[serde(default)]
     watermark: Option<String>,
 }
 
@@ -92,11 +94,13 @@ impl Topology {
                 if region.is_self { "(itself)".to_owned() } else { link },
                 if region.is_self { "-".to_owned() } else { lag },
                 region.waiting.to_string(),
+                region.in_quarantine.to_string(),
                 region.watermark.clone().unwrap_or_default(),
             ]
         };
         let rows: Vec<_> = self.regions.iter().map(row).collect();
-        let links = output::table(["REGION", "LINK", "LAG", "WAITING", "WATERMARK"], &rows);
+        let links =
+            output::table(["REGION", "LINK", "LAG", "WAITING", "QUARANTINE", "WATERMARK"], &rows);
         format!("{head}\n{links}")
     }
 }
@@ -123,7 +127,7 @@ mod tests {
                 "regions":[
                   {"region":"us-east-1","self":true,"link":"up","lag_ms":0,"waiting":0,
                    "watermark":"1795203212955.00000"},
-                  {"region":"eu-west-1","self":false,"link":"cut","lag_ms":1250,"waiting":2,
+                  {"region":"eu-west-1","self":false,"link":"cut","lag_ms":1250,"waiting":2,"in_quarantine":7,
                    "watermark":"1795203211705.00001"},
                   {"region":"ap-south-1","self":false,"link":"silent","lag_ms":null,"waiting":0,
                    "watermark":null}]}"#,
@@ -136,10 +140,10 @@ mod tests {
         outbox       3
         waiting      0
 
-        REGION      LINK      LAG      WAITING  WATERMARK
-        us-east-1   (itself)  -        0        1795203212955.00000
-        eu-west-1   cut       1250 ms  2        1795203211705.00001
-        ap-south-1  silent    -        0
+        REGION      LINK      LAG      WAITING  QUARANTINE  WATERMARK
+        us-east-1   (itself)  -        0        0           1795203212955.00000
+        eu-west-1   cut       1250 ms  2        7           1795203211705.00001
+        ap-south-1  silent    -        0        0
         ");
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Instant;
 
-use syncline_applier::{ControlApplier, ControlDone, ControlItem, ControlRefused, Loaded};
+use syncline_applier::{
+    ControlApplier, ControlDone, ControlItem, ControlRefused, KeptDone, KeptWork, Loaded,
+};
 use syncline_bus::Lane;
 use syncline_core::{
     CreateRefused, FunctionVersion, RegionId, Rollout, RolloutId, RolloutState, TableName,
@@ -17,8 +19,9 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::publisher::Feeds;
-use super::shard::{ShardWork, report};
+use super::shard::{KeptError, KeptReply, ShardWork, report};
 use super::startup::Awaited;
+use super::status::ControlView;
 use super::syncer::{Reply, Ticket};
 use super::{HEARTBEAT_EVERY, Shared, now_ms};
 
@@ -91,7 +94,17 @@ pub(super) enum ControlWork {
         loaded: Result<Vec<u8>, String>,
     },
     Inspect(oneshot::Sender<Vec<RolloutView>>),
+    InspectPartition(oneshot::Sender<ControlView>),
+    Kept(KeptWork, KeptReply),
     Stop,
+}
+
+/// What was asked besides, to be answered once the turn is committed.
+#[derive(Default)]
+struct Asked {
+    rollouts: Vec<oneshot::Sender<Vec<RolloutView>>>,
+    partition: Vec<oneshot::Sender<ControlView>>,
+    kept: Vec<(KeptDone, KeptReply)>,
 }
 
 pub(super) struct Controller {
@@ -114,7 +127,7 @@ impl Controller {
         loop {
             let mut stop = self.shared.is_stopping();
             let mut replies = Vec::new();
-            let mut asked = Vec::new();
+            let mut asked = Asked::default();
             match work.recv_timeout(beat_at.saturating_duration_since(Instant::now())) {
                 Ok(first) => {
                     for work in std::iter::once(first).chain(work.try_iter().take(WORK_MAX)) {
@@ -128,9 +141,15 @@ impl Controller {
             if beats {
                 beat_at = Instant::now() + HEARTBEAT_EVERY;
             }
-            self.end(replies, beats);
-            for reply in asked {
+            let ended = self.end(replies, beats);
+            for (done, reply) in asked.kept {
+                let _ = reply.send(ended.clone().map(|()| done));
+            }
+            for reply in asked.rollouts {
                 let _ = reply.send(self.views());
+            }
+            for reply in asked.partition {
+                let _ = reply.send(ControlView::of(self.applier.control()));
             }
             if stop {
                 return;
@@ -139,12 +158,7 @@ impl Controller {
     }
 
     /// Answers true if the controller is to stop.
-    fn take(
-        &mut self,
-        work: ControlWork,
-        replies: &mut Vec<Reply>,
-        asked: &mut Vec<oneshot::Sender<Vec<RolloutView>>>,
-    ) -> bool {
+    fn take(&mut self, work: ControlWork, replies: &mut Vec<Reply>, asked: &mut Asked) -> bool {
         match work {
             ControlWork::Deploy { table, admitted, component, reply } => {
                 match self.deploy(table, &admitted, component) {
@@ -165,7 +179,14 @@ impl Controller {
                 self.applier.receive(&self.shared.site, &source, items, now_ms());
             }
             ControlWork::Loaded { version, loaded } => self.loaded(version, loaded),
-            ControlWork::Inspect(reply) => asked.push(reply),
+            ControlWork::Inspect(reply) => asked.rollouts.push(reply),
+            ControlWork::InspectPartition(reply) => asked.partition.push(reply),
+            ControlWork::Kept(work, reply) => {
+                match self.applier.handle_kept(&self.shared.site, &work) {
+                    Ok(done) => asked.kept.push((done, reply)),
+                    Err(error) => drop(reply.send(Err(error.into()))),
+                }
+            }
             ControlWork::Stop => return true,
         }
         false
@@ -229,10 +250,16 @@ impl Controller {
     }
 
     /// Commits the turn.
-    fn end(&mut self, replies: Vec<Reply>, beats: bool) {
+    fn end(&mut self, replies: Vec<Reply>, beats: bool) -> Result<(), KeptError> {
         match self.applier.end(&self.shared.site, beats, now_ms()) {
-            Ok(done) => self.hand_over(done, replies),
-            Err(error) => self.recover(&error, replies),
+            Ok(done) => {
+                self.hand_over(done, replies);
+                Ok(())
+            }
+            Err(error) => {
+                self.recover(&error, replies);
+                Err(error.into())
+            }
         }
     }
 

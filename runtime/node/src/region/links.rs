@@ -1,7 +1,7 @@
 //! What is known of each link, and which are cut.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use syncline_core::{Hlc, PartitionCount, RegionId};
@@ -49,14 +49,18 @@ impl Cuts {
 pub(crate) struct LinkStates(BTreeMap<RegionId, LinkState>);
 
 pub(crate) struct LinkState {
-    /// Why the link is not read any more: a fork, or records newer than this software.
-    stopped: Mutex<Option<String>>,
+    /// Why the link is not read any more, and since when: a fork, or records newer than this
+    /// software.
+    stopped: Mutex<Option<(String, u64)>>,
     /// Why it cannot be read now.
     trouble: Mutex<Option<String>>,
+    /// Silence is counted from here, too.
+    made_at_ms: u64,
     heard_at_ms: AtomicU64,
     heard_hlc: AtomicU64,
-    /// For each partition: so much waits that the link is not to be read.
-    full: Vec<AtomicBool>,
+    /// For each partition since when so much waits that the link is not to be read; zero where it
+    /// is.
+    full: Vec<AtomicU64>,
 }
 
 impl LinkStates {
@@ -67,9 +71,10 @@ impl LinkStates {
         let state = || LinkState {
             stopped: Mutex::default(),
             trouble: Mutex::default(),
+            made_at_ms: now_ms(),
             heard_at_ms: AtomicU64::new(0),
             heard_hlc: AtomicU64::new(0),
-            full: (0..partitions.get()).map(|_| AtomicBool::new(false)).collect(),
+            full: (0..partitions.get()).map(|_| AtomicU64::new(0)).collect(),
         };
         Self(peers.map(|peer| (peer.clone(), state())).collect())
     }
@@ -83,7 +88,7 @@ impl LinkStates {
         let mut stopped = state.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         if stopped.is_none() {
             tracing::error!(%peer, %reason, "the link stops");
-            *stopped = Some(reason);
+            *stopped = Some((reason, now_ms()));
         }
     }
 
@@ -93,29 +98,8 @@ impl LinkStates {
             .0
             .iter()
             .map(|(peer, state)| {
-                let heard = state.heard_at_ms.load(Ordering::Relaxed);
-                let lag = now.saturating_sub(state.heard_hlc.load(Ordering::Relaxed) >> 16);
-                let stopped = state.stopped();
-                let trouble = state.trouble();
-                let state = if stopped.is_some() {
-                    "stopped"
-                } else if shared.cuts.between(&shared.site.region, peer) {
-                    "cut"
-                } else if trouble.is_some() {
-                    "unreadable"
-                } else if now.saturating_sub(heard) > SILENT_AFTER_MS {
-                    "silent"
-                } else {
-                    "up"
-                };
-                let lag_ms = (heard > 0).then_some(lag);
-                LinkView {
-                    region: peer.clone(),
-                    own: false,
-                    state,
-                    lag_ms,
-                    reason: stopped.or(trouble),
-                }
+                let is_cut = shared.cuts.between(&shared.site.region, peer);
+                state.view(peer, is_cut, now)
             })
             .collect();
         views.push(LinkView {
@@ -124,6 +108,8 @@ impl LinkStates {
             state: "up",
             lag_ms: Some(0),
             reason: None,
+            since_ms: None,
+            full_since_ms: None,
         });
         views.sort_by(|a, b| a.region.cmp(&b.region));
         views
@@ -131,8 +117,38 @@ impl LinkStates {
 }
 
 impl LinkState {
-    pub(super) fn stopped(&self) -> Option<String> {
-        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn view(&self, peer: &RegionId, is_cut: bool, now: u64) -> LinkView {
+        let heard = self.heard_at_ms.load(Ordering::Relaxed);
+        let lag = now.saturating_sub(self.heard_hlc.load(Ordering::Relaxed) >> 16);
+        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let trouble = self.trouble();
+        let (reason, stopped_ms) = stopped.unzip();
+        let (state, since_ms) = if stopped_ms.is_some() {
+            ("stopped", stopped_ms)
+        } else if is_cut {
+            ("cut", None)
+        } else if trouble.is_some() {
+            ("unreadable", Some(heard.max(self.made_at_ms)))
+        } else if now.saturating_sub(heard) > SILENT_AFTER_MS {
+            ("silent", Some(heard.max(self.made_at_ms)))
+        } else {
+            ("up", None)
+        };
+        let full = self.full.iter().map(|since| since.load(Ordering::Relaxed));
+        let full = full.filter(|since| *since > 0);
+        LinkView {
+            region: peer.clone(),
+            own: false,
+            state,
+            lag_ms: (heard > 0).then_some(lag),
+            reason: reason.or(trouble),
+            since_ms,
+            full_since_ms: full.min(),
+        }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     fn trouble(&self) -> Option<String> {
@@ -153,13 +169,16 @@ impl LinkState {
     }
 
     pub(super) fn set_full(&self, partition: u32, full: bool) {
-        if let Some(flag) = self.full.get(partition as usize) {
-            flag.store(full, Ordering::Relaxed);
-        }
+        let Some(since) = self.full.get(partition as usize) else { return };
+        let now = if full { now_ms() } else { 0 };
+        // One that was full before is so since then.
+        let _ = since.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |since| {
+            (full != (since > 0)).then_some(now)
+        });
     }
 
     pub(super) fn is_full(&self, partition: u32) -> bool {
-        self.full.get(partition as usize).is_some_and(|flag| flag.load(Ordering::Relaxed))
+        self.full.get(partition as usize).is_some_and(|since| since.load(Ordering::Relaxed) > 0)
     }
 }
 

@@ -39,7 +39,7 @@ impl Link {
         let Some(state) = self.shared.links.get(&self.source) else { return };
         let mut paused: BTreeSet<u32> = BTreeSet::new();
         let mut freshness = Freshness::of(&self.source);
-        while !self.shared.is_stopping() && state.stopped().is_none() {
+        while !self.shared.is_stopping() && !state.is_stopped() {
             self.wait_while_cut();
             freshness.look(&self.shared.startup, &*self.bus);
             for partition in 0..self.shared.site.partitions.get() {

@@ -6,11 +6,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use syncline_applier::{
-    PartitionApplier, PartitionDone, PartitionTurn, ReadRecords, TurnError, WriteRequest,
+    KeptDone, KeptWork, PartitionApplier, PartitionDone, PartitionTurn, ReadRecords, TurnError,
+    WriteRequest,
 };
 use syncline_bus::Lane;
 use syncline_core::{Alarm, HostFault, RegionId, Written};
-use syncline_store::kv::quarantine::Quarantined;
+use syncline_store::StoreError;
+use syncline_store::kv::quarantine::{QuarantineId, Quarantined};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -71,10 +73,37 @@ pub enum WriteError {
 /// Tells a client.
 pub(super) type ClientReply = oneshot::Sender<Result<Acknowledged, WriteError>>;
 
+/// Why nothing was done with a record in quarantine.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum KeptError {
+    /// The disk is full.
+    #[error("{0}")]
+    NoSpace(String),
+    /// The store failed.
+    #[error("{0}")]
+    Store(String),
+    /// The region stops.
+    #[error("the region is stopping")]
+    Stopping,
+}
+
+impl From<StoreError> for KeptError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NoSpace { .. } => Self::NoSpace(error.to_string()),
+            _ => Self::Store(error.to_string()),
+        }
+    }
+}
+
+/// Tells whoever asked for something for a record in quarantine.
+pub(super) type KeptReply = oneshot::Sender<Result<KeptDone, KeptError>>;
+
 pub(super) enum ShardWork {
     Write(u32, WriteRequest<ClientReply>),
     Records(ReadRecords),
     Inspect(oneshot::Sender<Vec<PartitionView>>),
+    Kept(KeptWork, KeptReply),
     /// A function has arrived: what waits for one may go on.
     FunctionArrived,
     Stop,
@@ -97,6 +126,13 @@ pub(super) struct Shard {
 
 type Turn = PartitionTurn<ClientReply>;
 
+/// What was asked besides, to be answered behind the turns.
+#[derive(Default)]
+struct Asked {
+    views: Vec<oneshot::Sender<Vec<PartitionView>>>,
+    kept: Vec<(KeptWork, KeptReply)>,
+}
+
 impl Shard {
     pub(super) fn new(
         shared: Arc<Shared>,
@@ -117,7 +153,7 @@ impl Shard {
         loop {
             let mut stop = self.shared.is_stopping();
             let mut turns: BTreeMap<u32, Turn> = BTreeMap::new();
-            let mut asked = Vec::new();
+            let mut asked = Asked::default();
             match work.recv_timeout(self.idle()) {
                 Ok(first) => {
                     for work in std::iter::once(first).chain(work.try_iter().take(WORK_MAX)) {
@@ -128,7 +164,13 @@ impl Shard {
                 Err(RecvTimeoutError::Disconnected) => stop = true,
             }
             self.work(turns, stop);
-            for reply in asked {
+            for (kept, reply) in asked.kept {
+                let partition = kept.id.partition;
+                let turn = Turn { kept: Some(kept), ..Turn::default() };
+                let done = self.turn(partition, turn);
+                let _ = reply.send(done.and_then(|done| done.ok_or(KeptError::Stopping)));
+            }
+            for reply in asked.views {
                 let views =
                     self.owned.values().map(|owned| PartitionView::of(owned.applier.partition()));
                 let _ = reply.send(views.collect());
@@ -144,12 +186,13 @@ impl Shard {
         &mut self,
         work: ShardWork,
         turns: &mut BTreeMap<u32, Turn>,
-        asked: &mut Vec<oneshot::Sender<Vec<PartitionView>>>,
+        asked: &mut Asked,
     ) -> bool {
         match work {
             ShardWork::Write(number, write) => turns.entry(number).or_default().writes.push(write),
             ShardWork::Records(read) => turns.entry(read.partition).or_default().records.push(read),
-            ShardWork::Inspect(reply) => asked.push(reply),
+            ShardWork::Inspect(reply) => asked.views.push(reply),
+            ShardWork::Kept(kept, reply) => asked.kept.push((kept, reply)),
             ShardWork::FunctionArrived => {
                 let now = Instant::now();
                 self.owned.values_mut().for_each(|owned| owned.retry_at = Some(now));
@@ -181,14 +224,16 @@ impl Shard {
                 && owned.retry_at.is_none_or(|at| at <= now);
             if turn.is_some() || beats || retries {
                 let turn = Turn { beats, retries, ..turn.unwrap_or_default() };
-                self.turn(number, turn);
+                // What fails is told to those who wait, and in the log.
+                let _ = self.turn(number, turn);
             }
         }
     }
 
-    /// One batch of one partition, to its end.
-    fn turn(&mut self, number: u32, turn: Turn) {
-        let Some(owned) = self.owned.get_mut(&number) else { return };
+    /// One batch of one partition, to its end. Answers what came of what was asked for a record in
+    /// quarantine.
+    fn turn(&mut self, number: u32, turn: Turn) -> Result<Option<KeptDone>, KeptError> {
+        let Some(owned) = self.owned.get_mut(&number) else { return Ok(None) };
         let shared = Arc::clone(&self.shared);
         let merging = Merging::new(&shared.host, &self.resting);
         let started = Instant::now();
@@ -204,20 +249,24 @@ impl Shard {
         if self.resting.is_any() {
             owned.retry_at = owned.retry_at.max(Some(now + RETRY_RESTING));
         }
-        let refused = match done {
-            Ok(done) => self.hand_over(number, done),
+        let (refused, kept) = match done {
+            Ok(mut done) => {
+                let kept = done.kept.take();
+                (self.hand_over(number, done), Ok(kept))
+            }
             Err(TurnError { refused, error, fatal }) => {
                 if fatal {
                     shared.fail(format!("partition {number}: {error}"));
                 } else {
                     tracing::warn!(partition = number, %error, "nothing is taken until there is space");
                 }
-                refused
+                (refused, Err(error.into()))
             }
         };
         for (reply, error) in refused {
             let _ = reply.send(Err(error.into()));
         }
+        kept
     }
 
     fn hand_over(
@@ -282,7 +331,8 @@ pub(super) fn report(
             }
         }
     }
-    for Quarantined { source, partition, position, reason, .. } in quarantined {
+    for Quarantined { id, reason, .. } in quarantined {
+        let QuarantineId { source, partition, position } = id;
         tracing::warn!(%source, partition, position, %reason, "a record is quarantined");
     }
     for source in forked {

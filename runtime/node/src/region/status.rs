@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use syncline_core::{
-    Hlc, LinkCounters, Partition, RegionId, TableDigest, TableName, VersionVector,
+    Behind, ControlPartition, Hlc, LinkCounters, OwnCounters, Partition, RegionId, TableDigest,
+    TableName, VersionVector,
 };
 
 /// How one partition stands.
@@ -23,6 +24,10 @@ pub struct PartitionView {
     pub counters: BTreeMap<RegionId, LinkCounters>,
     /// This region's changes that some region has not confirmed.
     pub outstanding: usize,
+    /// How many changes of this region there were.
+    pub own: OwnCounters,
+    /// The regions that nothing more is confirmed without.
+    pub behind: Vec<Behind>,
     /// Every region has taken this region's changes up to here.
     pub confirmed: Hlc,
     /// Rows that keep history.
@@ -42,9 +47,33 @@ impl PartitionView {
             waiting: links().map(|(region, _, waiting)| (region.clone(), waiting)).collect(),
             counters: links().map(|(region, link, _)| (region.clone(), link.counters)).collect(),
             outstanding: partition.outstanding(),
+            own: partition.own_counters(),
+            behind: partition.behind(),
             confirmed: partition.confirmed(),
             rows_with_history: partition.rows_with_history(),
             digests: partition.digests().clone(),
+        }
+    }
+}
+
+/// How the control partition stands.
+#[derive(Clone, Debug)]
+pub struct ControlView {
+    /// What became of each region's records.
+    pub counters: BTreeMap<RegionId, LinkCounters>,
+    /// This region's records that some region has not confirmed.
+    pub outstanding: usize,
+    /// How many records of this region there were.
+    pub own: OwnCounters,
+}
+
+impl ControlView {
+    pub(super) fn of(control: &ControlPartition) -> Self {
+        let counters = control.links().map(|(region, link)| (region.clone(), link.counters));
+        Self {
+            counters: counters.collect(),
+            outstanding: control.outstanding(),
+            own: control.own_counters(),
         }
     }
 }
@@ -62,4 +91,8 @@ pub struct LinkView {
     pub lag_ms: Option<u64>,
     /// Why it stopped, or cannot be read.
     pub reason: Option<String>,
+    /// Since when it is silent, unreadable or stopped: milliseconds since 1970.
+    pub since_ms: Option<u64>,
+    /// Since when some of its partitions are not read, as too much of it waits there.
+    pub full_since_ms: Option<u64>,
 }

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::kv::component::{self, ComponentFacts};
 use crate::kv::node::{self, FORMAT, NodeFacts};
-use crate::kv::quarantine::{self, Quarantined};
+use crate::kv::quarantine::{self, QuarantineId, Quarantined};
 use crate::kv::{conflict, digest, golden, history, membership, meta, rollout, row, waiting};
 use crate::{MemoryStore, Pair, SledStore};
 use syncline_core::{
@@ -92,15 +92,14 @@ fn full_store(me: &str, fill: u8) -> MemoryStore {
     membership::put(&mut batch, &golden::id(u64::from(fill), "a"), &done);
     membership::put_founders(&mut batch, &[region(me), region("other")]);
     let garbage = Quarantined {
-        source: region("other"),
-        partition: 0,
-        position: 1,
+        id: QuarantineId { source: region("other"), partition: 0, position: 1 },
         reason: "not JSON".to_owned(),
         at_ms: 1,
         raw_bytes: 1,
         raw: vec![fill],
+        whole: true,
     };
-    quarantine::add(&mut batch, &store, &garbage).unwrap();
+    quarantine::put(&mut batch, &garbage);
     store.commit(batch).unwrap();
     for family in Family::ALL {
         assert!(!of_family(&store, *family as u8).is_empty(), "nothing in {family:?}");

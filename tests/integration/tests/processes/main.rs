@@ -12,3 +12,4 @@ mod data_folder;
 mod hostile;
 mod inserts;
 mod no_laws;
+mod quarantine;

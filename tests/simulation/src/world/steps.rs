@@ -156,7 +156,7 @@ impl World {
             partition: number,
             items,
         });
-        let turn = PartitionTurn { records: records.collect(), writes, retries, beats };
+        let turn = PartitionTurn { records: records.collect(), writes, retries, beats, kept: None };
         let functions = crate::functions::Loaded { here: &running.here, engine_fails };
         let applier = &mut running.partitions[number as usize];
         let done = applier.turn(&running.site, &functions, turn, wall);
@@ -220,7 +220,7 @@ impl World {
             self.tell_of(region, || {
                 format!(
                     "p{number}: quarantines a record of {}: {}",
-                    quarantined.source, quarantined.reason
+                    quarantined.id.source, quarantined.reason
                 )
             });
         }

@@ -1,0 +1,193 @@
+//! What people should look after, from how a region stands. Nothing is kept of it: an alert is there
+//! as long as what it says is true.
+
+use std::collections::BTreeMap;
+
+use syncline_core::RegionId;
+use syncline_store::kv::quarantine::QuarantineCount;
+
+use crate::config::LimitsConfig;
+use crate::region::{LinkView, PartitionView};
+
+/// The kinds of alerts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "parts() says what each is")]
+pub enum AlertCode {
+    RegionStopped,
+    WritesRefused,
+    LinkStopped,
+    LinkUnreadable,
+    LinkFull,
+    RegionSilent,
+    RecordsQuarantined,
+}
+
+/// How soon somebody should look.
+pub const CRITICAL: &str = "critical";
+/// As [`CRITICAL`].
+pub const WARNING: &str = "warning";
+
+impl AlertCode {
+    /// Every kind, the most pressing first.
+    pub const ALL: [Self; 7] = [
+        Self::RegionStopped,
+        Self::WritesRefused,
+        Self::LinkStopped,
+        Self::LinkUnreadable,
+        Self::LinkFull,
+        Self::RegionSilent,
+        Self::RecordsQuarantined,
+    ];
+
+    /// The stable word, how pressing it is, and what it means.
+    pub fn parts(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::RegionStopped => (
+                "region-stopped",
+                CRITICAL,
+                "this region cannot go on, and has to be started again",
+            ),
+            Self::WritesRefused => (
+                "writes-refused",
+                CRITICAL,
+                "local writes are refused until the named region confirms what it was sent",
+            ),
+            Self::LinkStopped => {
+                ("link-stopped", CRITICAL, "the named region's log is read no more")
+            }
+            Self::LinkUnreadable => {
+                ("link-unreadable", WARNING, "the named region's log cannot be read for now")
+            }
+            Self::LinkFull => (
+                "link-full",
+                WARNING,
+                "so many changes of the named region wait that its log is not read for now",
+            ),
+            Self::RegionSilent => ("region-silent", WARNING, "the named region is not heard"),
+            Self::RecordsQuarantined => (
+                "records-quarantined",
+                WARNING,
+                "records of the named region could not be read, and are kept",
+            ),
+        }
+    }
+}
+
+/// Something that people should look after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// What.
+    pub code: AlertCode,
+    /// The region that it is about.
+    pub subject: String,
+    /// What in particular.
+    pub detail: String,
+    /// Since when, where that is known: milliseconds since 1970.
+    pub since_ms: Option<u64>,
+}
+
+/// How a region stands.
+#[derive(Clone, Debug)]
+pub struct Standing<'a> {
+    /// Which region.
+    pub region: &'a RegionId,
+    /// Why it cannot go on, and since when.
+    pub fatal: Option<(String, u64)>,
+    /// Its partitions.
+    pub views: &'a [PartitionView],
+    /// Its links.
+    pub links: &'a [LinkView],
+    /// What it keeps in quarantine.
+    pub quarantine: &'a [QuarantineCount],
+    /// Its limits.
+    pub limits: &'a LimitsConfig,
+}
+
+/// All that somebody should look after, the most pressing first.
+pub fn alerts(standing: &Standing<'_>) -> Vec<Alert> {
+    let mut alerts = Vec::new();
+    if let Some((reason, since)) = &standing.fatal {
+        alerts.push(Alert {
+            code: AlertCode::RegionStopped,
+            subject: standing.region.to_string(),
+            detail: reason.clone(),
+            since_ms: Some(*since),
+        });
+    }
+    writes_refused(standing, &mut alerts);
+    for link in standing.links.iter().filter(|link| !link.own) {
+        of_link(standing, link, &mut alerts);
+    }
+    quarantined(standing, &mut alerts);
+    alerts.sort_by(|a, b| (a.code, &a.subject).cmp(&(b.code, &b.subject)));
+    alerts
+}
+
+fn writes_refused(standing: &Standing<'_>, alerts: &mut Vec<Alert>) {
+    let limit = standing.limits.unconfirmed_changes;
+    let mut behind: BTreeMap<&RegionId, (usize, u64)> = BTreeMap::new();
+    for view in standing.views.iter().filter(|view| view.outstanding >= limit) {
+        for region in &view.behind {
+            let since = region.since.bits() >> 16;
+            let (partitions, first) = behind.entry(&region.region).or_insert((0, since));
+            *partitions += 1;
+            *first = since.min(*first);
+        }
+    }
+    alerts.extend(behind.into_iter().map(|(region, (partitions, since))| Alert {
+        code: AlertCode::WritesRefused,
+        subject: region.to_string(),
+        detail: format!(
+            "{limit} changes, the limit unconfirmed_changes, are not confirmed in {partitions} of {} \
+             partitions",
+            standing.views.len()
+        ),
+        since_ms: Some(since),
+    }));
+}
+
+fn of_link(standing: &Standing<'_>, link: &LinkView, alerts: &mut Vec<Alert>) {
+    let mut add = |code, detail, since_ms| {
+        alerts.push(Alert { code, subject: link.region.to_string(), detail, since_ms });
+    };
+    match link.state {
+        "stopped" => {
+            let reason = link.reason.clone().unwrap_or_default();
+            add(AlertCode::LinkStopped, reason, link.since_ms);
+        }
+        "unreadable" => {
+            let reason = link.reason.clone().unwrap_or_default();
+            add(AlertCode::LinkUnreadable, reason, link.since_ms);
+        }
+        "silent" => {
+            let detail = "none of its heartbeats came for more than five seconds".to_owned();
+            add(AlertCode::RegionSilent, detail, link.since_ms);
+        }
+        _ => {}
+    }
+    let limit = standing.limits.waiting_changes;
+    let waiting = |view: &&PartitionView| view.waiting.get(&link.region).copied().unwrap_or(0);
+    let full = standing.views.iter().filter(|view| waiting(view) >= limit).count();
+    if full > 0 {
+        let detail = format!(
+            "{limit} of its changes, the limit waiting_changes, wait in {full} of {} partitions",
+            standing.views.len()
+        );
+        add(AlertCode::LinkFull, detail, link.full_since_ms);
+    }
+}
+
+fn quarantined(standing: &Standing<'_>, alerts: &mut Vec<Alert>) {
+    let mut kept: BTreeMap<&RegionId, (usize, u64)> = BTreeMap::new();
+    for count in standing.quarantine {
+        let (sum, since) = kept.entry(&count.source).or_insert((0, count.since_ms));
+        *sum += count.kept;
+        *since = count.since_ms.min(*since);
+    }
+    alerts.extend(kept.into_iter().map(|(source, (kept, since))| Alert {
+        code: AlertCode::RecordsQuarantined,
+        subject: source.to_string(),
+        detail: format!("{kept} records of its log are kept in quarantine"),
+        since_ms: Some(since),
+    }));
+}

@@ -1,0 +1,44 @@
+//! What people should look after.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+use syncline_store::kv::quarantine;
+
+use super::{Api, blocking};
+use crate::alerts::{Alert, Standing, alerts};
+use crate::problem::Problem;
+use crate::region::PartitionView;
+use crate::text::rfc3339;
+
+/// `GET /v1/alerts`
+pub(super) async fn list(State(api): State<Api>) -> Result<Json<Value>, Problem> {
+    // A region that has stopped has no partitions to show, and an alert that says so.
+    let views = api.region.inspect().await;
+    let items: Vec<Value> = of_region(&api, &views).await?.iter().map(item).collect();
+    Ok(Json(json!({ "items": items })))
+}
+
+pub(super) async fn of_region(api: &Api, views: &[PartitionView]) -> Result<Vec<Alert>, Problem> {
+    let region = api.region.clone();
+    let quarantine = blocking(move || Ok(quarantine::counts(region.store())?)).await?;
+    Ok(alerts(&Standing {
+        region: api.region.id(),
+        fatal: api.region.fatal_since(),
+        views,
+        links: &api.region.links(),
+        quarantine: &quarantine,
+        limits: api.region.limits(),
+    }))
+}
+
+fn item(alert: &Alert) -> Value {
+    let (code, severity, _) = alert.code.parts();
+    json!({
+        "code": code,
+        "severity": severity,
+        "subject": alert.subject,
+        "detail": alert.detail,
+        "since": alert.since_ms.map(rfc3339),
+    })
+}

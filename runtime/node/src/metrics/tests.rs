@@ -1,0 +1,210 @@
+use std::collections::BTreeMap;
+
+use syncline_core::{Behind, Hlc, TableDigest, VersionVector};
+
+use super::*;
+use crate::alerts::{Standing, alerts};
+
+fn region(name: &str) -> RegionId {
+    name.parse().unwrap()
+}
+
+fn counters(applied: u64) -> LinkCounters {
+    LinkCounters {
+        consumed: applied + 20,
+        applied,
+        duplicate: 5,
+        gap: 4,
+        quarantined: 3,
+        dropped: 2,
+        heartbeats: 9,
+    }
+}
+
+/// Six changes wait: what `counters` says adds up with them.
+fn view(partition: u32, outstanding: usize) -> PartitionView {
+    let since = Hlc::new(1_795_203_212_955, 0).unwrap();
+    PartitionView {
+        partition,
+        taken: VersionVector::new(),
+        watermarks: VersionVector::new(),
+        stable: VersionVector::new(),
+        waiting: BTreeMap::from([(region("b"), 6)]),
+        counters: BTreeMap::from([(region("b"), counters(100))]),
+        outstanding,
+        own: OwnCounters { produced: 40, confirmed: 40 - outstanding as u64 },
+        behind: vec![Behind { region: region("b"), since }],
+        confirmed: Hlc::ZERO,
+        rows_with_history: 11,
+        digests: BTreeMap::from([("t".parse().unwrap(), TableDigest::default())]),
+    }
+}
+
+fn link(name: &str, state: &'static str) -> LinkView {
+    LinkView {
+        region: region(name),
+        own: name == "a",
+        state,
+        lag_ms: (state == "up").then_some(1_500),
+        reason: (state == "stopped").then(|| "it contradicts itself".to_owned()),
+        since_ms: (state != "up").then_some(5_000),
+        full_since_ms: None,
+    }
+}
+
+struct World {
+    views: Vec<PartitionView>,
+    control: ControlView,
+    links: Vec<LinkView>,
+    quarantine: Vec<QuarantineCount>,
+    limits: LimitsConfig,
+}
+
+impl World {
+    fn new() -> Self {
+        let kept = |partition, kept, since_ms| QuarantineCount {
+            source: region("b"),
+            partition,
+            kept,
+            since_ms,
+        };
+        let mut control = counters(7);
+        control.consumed -= 6;
+        Self {
+            views: vec![view(0, 3), view(1, 4)],
+            control: ControlView {
+                counters: BTreeMap::from([(region("b"), control)]),
+                outstanding: 2,
+                own: OwnCounters { produced: 12, confirmed: 10 },
+            },
+            links: vec![link("a", "up"), link("b", "up"), link("c", "silent")],
+            quarantine: vec![kept(0, 2, 900), kept(1, 5, 800), kept(CONTROL_PARTITION, 1, 950)],
+            limits: LimitsConfig { unconfirmed_changes: 4, ..LimitsConfig::default() },
+        }
+    }
+
+    fn alerts(&self, fatal: Option<(String, u64)>) -> Vec<Alert> {
+        alerts(&Standing {
+            region: &region("a"),
+            fatal,
+            views: &self.views,
+            links: &self.links,
+            quarantine: &self.quarantine,
+            limits: &self.limits,
+        })
+    }
+
+    fn text(&self) -> String {
+        text(&Figures {
+            region: &region("a"),
+            views: &self.views,
+            control: &self.control,
+            links: &self.links,
+            quarantine: &self.quarantine,
+            alerts: &self.alerts(None),
+            limits: &self.limits,
+        })
+        .unwrap()
+    }
+}
+
+#[test]
+fn the_page_is_as_monitoring_reads_it() {
+    let page = World::new().text();
+    let version = env!("CARGO_PKG_VERSION");
+    insta::assert_snapshot!(page.replace(version, "VERSION"));
+}
+
+#[test]
+fn each_figure_is_there_with_its_help_and_the_sums_are_exact() {
+    let page = World::new().text();
+    for metric in METRICS {
+        let kind = if metric.kind == Kind::Counter { "counter" } else { "gauge" };
+        let head = format!("# HELP {0} {1}\n# TYPE {0} {kind}\n", metric.name, metric.help);
+        assert!(page.contains(&head), "{}", metric.name);
+        assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"));
+    }
+    let value = |series: &str| -> f64 {
+        let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {series}")).parse().unwrap()
+    };
+    for lane in LANES {
+        let of =
+            |name: &str| value(&format!("syncline_records_{name}{{lane=\"{lane}\",source=\"b\"}}"));
+        let parts = ["applied", "duplicate", "gap", "quarantined", "dropped"];
+        let sum: f64 = parts.iter().map(|part| of(&format!("{part}_total"))).sum();
+        assert_eq!(of("consumed_total"), sum + of("waiting"), "{lane}");
+        let own = |name: &str| value(&format!("syncline_changes_{name}{{lane=\"{lane}\"}}"));
+        assert_eq!(own("produced_total"), own("confirmed_total") + own("outstanding"), "{lane}");
+    }
+}
+
+#[test]
+fn alerts_say_what_whom_and_since_when() {
+    let mut world = World::new();
+    world.links.push(link("d", "stopped"));
+    world.links.push(link("e", "unreadable"));
+    world.limits.waiting_changes = 6;
+    world.links[1].full_since_ms = Some(77);
+    let said: Vec<(&str, String, Option<u64>)> = world
+        .alerts(Some(("the disk is gone".into(), 42)))
+        .into_iter()
+        .map(|alert| (alert.code.parts().0, alert.subject, alert.since_ms))
+        .collect();
+    let expected = [
+        ("region-stopped", "a", Some(42)),
+        ("writes-refused", "b", Some(1_795_203_212_955)),
+        ("link-stopped", "d", Some(5_000)),
+        ("link-unreadable", "e", Some(5_000)),
+        ("link-full", "b", Some(77)),
+        ("region-silent", "c", Some(5_000)),
+        ("records-quarantined", "b", Some(800)),
+    ];
+    assert_eq!(said, expected.map(|(code, subject, since)| (code, subject.to_owned(), since)));
+    let calm = World {
+        views: vec![view(0, 3)],
+        links: vec![link("a", "up"), link("b", "cut")],
+        quarantine: Vec::new(),
+        ..World::new()
+    };
+    assert_eq!(calm.alerts(None), vec![]);
+}
+
+/// The tables of the reference are made of what is here; with `UPDATE_DOCS=1` they are written.
+#[test]
+fn the_reference_has_every_figure_and_every_alert() {
+    let figures = METRICS.iter().map(|metric| {
+        let kind = if metric.kind == Kind::Counter { "counter" } else { "gauge" };
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        format!("| `{}` | {kind} | {} | {} |\n", metric.name, labels.join(", "), metric.help)
+    });
+    let figures = format!(
+        "| figure | kind | labels | what it is |\n|---|---|---|---|\n{}",
+        figures.collect::<String>()
+    );
+    let alerts = AlertCode::ALL.iter().map(|code| {
+        let (code, severity, meaning) = code.parts();
+        format!("| `{code}` | {severity} | {meaning} |\n")
+    });
+    let alerts =
+        format!("| `code` | `severity` | |\n|---|---|---|\n{}", alerts.collect::<String>());
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/reference");
+    for (file, table) in [("metrics.md", figures), ("http.md", alerts)] {
+        let path = docs.join(file);
+        let page = std::fs::read_to_string(&path).unwrap();
+        let head = table.lines().next().unwrap();
+        let from = page.find(head).unwrap_or_else(|| panic!("{file} has no table {head}"));
+        let len: usize = page[from..]
+            .split_inclusive('\n')
+            .take_while(|line| line.starts_with('|'))
+            .map(str::len)
+            .sum();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            let new = format!("{}{table}{}", &page[..from], &page[from + len..]);
+            std::fs::write(&path, new).unwrap();
+            continue;
+        }
+        let update = "Run `UPDATE_DOCS=1 cargo test -p syncline-node metrics` and commit the page.";
+        assert_eq!(&page[from..from + len], table, "{file}: {update}");
+    }
+}
