@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use syncline_harness::{PATIENCE, Rng, wait_for};
+use syncline_harness::{PATIENCE, Process, Rng, Serve, wait_for};
 
 use crate::poison::{Foreign, Poison};
 use crate::run::Options;
@@ -66,6 +66,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "topic-deleted",
         what: "the topic of a region is deleted while it writes",
         strike: topic_deleted,
+    },
+    Scenario {
+        name: "second-process",
+        what: "a region is started a second time, on its own data and on none",
+        strike: second_process,
     },
     Scenario { name: "old-disk", what: "a region's disk is put back as it was", strike: old_disk },
 ];
@@ -188,6 +193,26 @@ fn topic_deleted(scene: &mut Scene, writers: &Writers, _: &mut Strike<'_>) -> Re
     let region = &scene.serves[1].region.name;
     Foreign::delete_topic(&scene.brokers[1], &format!("syncline.changes.{region}"))?;
     writers.wait_for_more(2 * SOME_WRITES)
+}
+
+fn second_process(scene: &mut Scene, writers: &Writers, _: &mut Strike<'_>) -> Result<()> {
+    writers.wait_for_more(SOME_WRITES)?;
+    let first = &scene.serves[0];
+    let on_the_same = first.command()?;
+    let twin = Serve::new(&first.region.name, &scene.folder.path().join("twin"), &scene.config)?;
+    let tries = [(on_the_same, "another process"), (twin.command()?, "disk is old")];
+    for (number, (mut command, reason)) in tries.into_iter().enumerate() {
+        let log = scene.folder.path().join(format!("second-{number}"));
+        let mut second = Process::new("the second process", log);
+        // Any free port: what is in its way must be the data.
+        second.start(command.env("SYNCLINE_API__LISTEN", "127.0.0.1:0"), &[])?;
+        let ended = wait_for("the second process to end", PATIENCE, || {
+            second.ended()?.context("it still runs")
+        })?;
+        let log = second.log();
+        ensure!(!ended.success() && log.contains(reason), "it ended with {ended}:\n{log}");
+    }
+    writers.wait_for_more(SOME_WRITES)
 }
 
 /// The scene goes on with the disk that it had: an old one ends its region.

@@ -24,6 +24,8 @@ pub struct Scene {
     pub serves: Vec<Serve>,
     pub(crate) brokers: Vec<Broker>,
     pub(crate) jars: Jars,
+    /// The configuration that the regions have in common.
+    pub(crate) config: String,
     pub(crate) folder: TempDir,
 }
 
@@ -47,7 +49,7 @@ impl Scene {
         let serve = |name: &String| Serve::new(name, &folder.path().join(name), &rest);
         let serves = names.iter().map(serve).collect::<Result<_>>()?;
         let (brokers, jars) = (brokers.all.clone(), brokers.jars.clone());
-        let mut scene = Self { serves, brokers, jars, folder };
+        let mut scene = Self { serves, brokers, jars, config: rest, folder };
         for serve in &mut scene.serves {
             serve.start()?;
         }
@@ -114,22 +116,52 @@ impl Scene {
     }
 }
 
-/// Checks that every record that was read is accounted for.
+/// Checks that every record that was read, and every change that was made, is accounted for.
 fn accounts(region: &Region) -> Result<()> {
-    let topology = region.topology()?;
-    for link in topology["regions"].as_array().context("a topology has regions")? {
-        let records = &link["records"];
-        let count = |name: &str| records[name].as_u64().unwrap_or_default();
-        let parts = ["applied", "duplicate", "gap", "waiting", "quarantined", "dropped"];
-        let sum: u64 = parts.iter().map(|name| count(name)).sum();
-        ensure!(
-            count("consumed") == sum,
-            "{} does not account for all that it read of {}: {records}",
-            region.name,
-            link["region"]
-        );
+    let metrics = region.request("GET", "/metrics", &[], None)?.success()?;
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    let mut sums = 0;
+    for (whole, parts) in SUMS {
+        for (labels, figure) in figures(&metrics, whole) {
+            let part = |name: &&str| {
+                let found = figures(&metrics, name).find(|(of, _)| *of == labels);
+                found.map_or(0, |(_, figure)| figure)
+            };
+            let sum: u64 = parts.iter().map(part).sum();
+            ensure!(figure == sum, "{}: {whole}{labels} is {figure}, not {sum}", region.name);
+            sums += 1;
+        }
     }
+    // Of each of the two others, and of its own, the rows and the control partition.
+    ensure!(sums == 6, "{} accounts for {sums} lanes:\n{metrics}", region.name);
     Ok(())
+}
+
+/// What must be the sum of what.
+const SUMS: [(&str, &[&str]); 2] = [
+    (
+        "syncline_records_consumed_total",
+        &[
+            "syncline_records_applied_total",
+            "syncline_records_duplicate_total",
+            "syncline_records_gap_total",
+            "syncline_records_waiting",
+            "syncline_records_quarantined_total",
+            "syncline_records_dropped_total",
+        ],
+    ),
+    (
+        "syncline_changes_produced_total",
+        &["syncline_changes_confirmed_total", "syncline_changes_outstanding"],
+    ),
+];
+
+/// The figures of this name, by their labels.
+fn figures<'a>(metrics: &'a str, name: &'a str) -> impl Iterator<Item = (&'a str, u64)> {
+    metrics.lines().filter_map(move |line| {
+        let (labels, figure) = line.strip_prefix(name)?.rsplit_once(' ')?;
+        (labels.starts_with('{')).then_some((labels, figure.parse().ok()?))
+    })
 }
 
 /// What a region says of its link to another.

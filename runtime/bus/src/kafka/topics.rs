@@ -225,7 +225,7 @@ fn wrong_settings(
             shown("retention.bytes")
         ));
     }
-    if !number("max.message.bytes").is_some_and(|bytes| bytes >= MESSAGE_BYTES_MAX as i64) {
+    if number("max.message.bytes").is_none_or(|bytes| bytes < MESSAGE_BYTES_MAX as i64) {
         wrong.push(format!(
             "max.message.bytes is {}, it must be {MESSAGE_BYTES_MAX} or more: larger records would \
              be refused, and all behind them wait",
@@ -234,7 +234,7 @@ fn wrong_settings(
     }
     let min_insync = number("min.insync.replicas");
     let wanted = i64::from(settings.min_insync(replicas));
-    if !min_insync.is_some_and(|count| count >= wanted) {
+    if min_insync.is_none_or(|count| count < wanted) {
         wrong.push(format!(
             "min.insync.replicas is {}, it must be {wanted} or more: a record would be confirmed \
              with fewer copies",
