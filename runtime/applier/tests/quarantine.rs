@@ -202,7 +202,7 @@ fn what_is_understood_now_is_applied_in_its_place_in_the_chain() {
 fn what_is_taken_and_waits_is_said_to_wait() {
     let mut world = World::new();
     let mut early = change(1);
-    early.change.context.set(&region("c"), hlc(1));
+    early.change.context.set(&region("c"), hlc(1).before());
     world.keep(&kept(3, &encode_change(&early)));
     assert_eq!(world.replay(3), replayed(Replayed::Waiting));
     assert_eq!((world.partition.partition().waiting(), world.counted()), (1, [0; 5]));
