@@ -208,3 +208,12 @@ fn the_reference_has_every_figure_and_every_alert() {
         assert_eq!(&page[from..from + len], table, "{file}: {update}");
     }
 }
+
+#[test]
+fn the_runbook_says_what_to_do_about_every_alert() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(path.join("../../docs/src/guides/runbook.md")).unwrap();
+    let told: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let codes: Vec<&str> = AlertCode::ALL.iter().map(|code| code.parts().0).collect();
+    assert_eq!(told, codes);
+}
