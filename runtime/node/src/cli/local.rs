@@ -91,7 +91,13 @@ fn ask_clusters(config: &Config) -> Result<ClustersFound, BusError> {
                 false => "reached; the region's log is there".to_owned(),
             })
         };
-        let wrong = |error: BusError| format!("{:#}", anyhow::Error::from(error));
+        let servers = options.clusters.get(region.name()).map(|c| c.bootstrap_servers.as_str());
+        let wrong = |error: BusError| match error {
+            BusError::Kafka { source, .. } => {
+                format!("not reached at {}: {source}", servers.unwrap_or_default())
+            }
+            wrong => format!("{:#}", anyhow::Error::from(wrong)),
+        };
         (region.to_string(), found.map_err(wrong))
     };
     Ok(config.regions.iter().map(ask).collect())

@@ -96,7 +96,7 @@ pub(super) fn run(shared: &Arc<Shared>, feeds: &Feeds, mut bus: Box<dyn Publishe
         match produce(shared, feeds, &mut *bus, lane, step) {
             Ok(()) => {
                 if std::mem::take(&mut troubled) {
-                    tracing::info!(region = %shared.site.region, "the bus takes records again");
+                    tracing::warn!(region = %shared.site.region, "the bus takes records again");
                 }
             }
             Err(Failure::Bus(error)) => {

@@ -53,7 +53,7 @@ impl Link {
             match log.poll(RECORDS_MAX, BYTES_MAX, WAIT) {
                 Ok(deliveries) => {
                     if state.set_trouble(None) {
-                        tracing::info!(source = %self.source, "the link can be read again");
+                        tracing::warn!(source = %self.source, "the link can be read again");
                     }
                     // What arrived after the cut is not let through by a poll from before it.
                     self.wait_while_cut();

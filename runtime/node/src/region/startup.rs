@@ -24,6 +24,8 @@ const OWN_LOG_WAIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
 /// How soon a cluster that could not be asked is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// A cluster that cannot be asked is worth a word after so long.
+const TROUBLE_AFTER: Duration = Duration::from_secs(2);
 /// How much of the own log is read at once.
 const RECORDS_MAX: usize = 1024;
 const BYTES_MAX: usize = 4 << 20;
@@ -186,7 +188,9 @@ pub(super) fn read_own_log(shared: &Arc<Shared>, bus: &dyn Bus) {
                 return;
             }
             Err(error) => {
-                if !std::mem::replace(&mut troubled, true) {
+                // A topic that was made just now has no leader for a moment.
+                let persists = shared.startup.started.elapsed() > TROUBLE_AFTER;
+                if persists && !std::mem::replace(&mut troubled, true) {
                     let (region, error) = (&shared.site.region, chain(&error));
                     tracing::warn!(%region, error, "the region's own log cannot be read yet");
                 }
