@@ -49,8 +49,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
-    // A folder's time changes when a file comes or goes.
-    println!("cargo::rerun-if-changed={}", path.display());
+    // Of a folder Cargo looks at all that is in it. Where builds and installations leave something,
+    // which is beside a manifest, it would find a change each time.
+    let has_manifest = ["Cargo.toml", "package.json"].iter().any(|name| path.join(name).is_file());
+    if !has_manifest {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
     if path.is_file() {
         files.push(path.to_owned());
         return Ok(());
