@@ -19,6 +19,22 @@ pub enum Lane {
     Control,
 }
 
+impl Lane {
+    /// Every lane of a log with so many partitions, each at its index.
+    pub fn all(partitions: u32) -> impl Iterator<Item = Self> {
+        (0..partitions).map(Self::Changes).chain([Self::Control])
+    }
+
+    /// Which of [`Lane::all`] it is.
+    pub fn index(self, partitions: u32) -> Result<usize, BusError> {
+        match self {
+            Self::Changes(partition) if partition < partitions => Ok(partition as usize),
+            Self::Control => Ok(partitions as usize),
+            Self::Changes(_) => Err(BusError::UnknownLane { lane: self, partitions }),
+        }
+    }
+}
+
 impl fmt::Display for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

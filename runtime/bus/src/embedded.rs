@@ -145,15 +145,11 @@ struct LogDir {
 impl LogDir {
     /// Every lane, each at its index.
     fn lanes(&self) -> impl Iterator<Item = Lane> + use<> {
-        (0..self.partitions).map(Lane::Changes).chain([Lane::Control])
+        Lane::all(self.partitions)
     }
 
     fn index(&self, lane: Lane) -> Result<usize, BusError> {
-        match lane {
-            Lane::Changes(partition) if partition < self.partitions => Ok(partition as usize),
-            Lane::Control => Ok(self.partitions as usize),
-            Lane::Changes(_) => Err(BusError::UnknownLane { lane, partitions: self.partitions }),
-        }
+        lane.index(self.partitions)
     }
 
     fn lane(&self, lane: Lane) -> PathBuf {

@@ -74,13 +74,7 @@ pub(super) async fn list(State(api): State<Api>, query: QueryOf) -> Result<Json<
     let params = Params::of(query, &PARAMS)?;
     let filter = filter(&params)?;
     let limit = params.limit(100, 1000)?;
-    let after: Option<ConflictCursor> =
-        match params.text("cursor") {
-            None => None,
-            Some(text) => Some(text.parse().map_err(|_| {
-                Problem::new(Code::InvalidCursor, "use next_cursor as it was given")
-            })?),
-        };
+    let after: Option<ConflictCursor> = params.cursor()?;
     let region = api.region;
     let read = move || {
         let (store, partitions) = (region.store(), region.partitions());

@@ -1,6 +1,7 @@
 //! Path, query and precondition headers: checked into types, or refused with a reason.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query};
@@ -49,6 +50,12 @@ impl Params {
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// Where a page goes on.
+    pub(super) fn cursor<T: FromStr>(&self) -> Result<Option<T>, Problem> {
+        let wrong = |_| Problem::new(Code::InvalidCursor, "use next_cursor as it was given");
+        self.text("cursor").map(str::parse).transpose().map_err(wrong)
     }
 
     /// Items of a page.

@@ -78,13 +78,7 @@ pub(super) async fn list(State(api): State<Api>, query: QueryOf) -> Result<Json<
     let params = Params::of(query, &["source", "partition", "limit", "cursor"])?;
     let filter = filter(&params)?;
     let limit = params.limit(100, 1000)?;
-    let after: Option<QuarantineId> =
-        match params.text("cursor") {
-            None => None,
-            Some(text) => Some(text.parse().map_err(|_| {
-                Problem::new(Code::InvalidCursor, "use next_cursor as it was given")
-            })?),
-        };
+    let after: Option<QuarantineId> = params.cursor()?;
     let region = api.region;
     let read = move || Ok(quarantine::page(region.store(), &filter, after.as_ref(), limit)?);
     let page = blocking(read).await?;

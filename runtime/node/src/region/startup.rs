@@ -78,8 +78,7 @@ impl Startup {
     ) -> Self {
         let peers = regions.iter().filter(|_| !wait.is_zero());
         let check = StartCheck::new(me.clone(), known, peers.cloned());
-        let lanes = (0..partitions.get()).map(Lane::Changes).chain([Lane::Control]);
-        let checks = lanes.map(|lane| (lane, check.clone())).collect();
+        let checks = Lane::all(partitions.get()).map(|lane| (lane, check.clone())).collect();
         Self {
             me: me.clone(),
             own_from,
