@@ -1,12 +1,16 @@
 //! What a region notes of each conflict it met.
 
+mod replay;
+
 use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
+pub use replay::Replayed;
+
 use crate::id::InvalidId;
-use crate::{ChangeId, Image, Operation, RowKey, Stamp};
+use crate::{ChangeId, GuestFault, Image, Operation, RowKey, Stamp};
 
 /// A conflict's id: a hash of its table, its key and the (region, HLC) of its heads in order, so the
 /// same conflict has the same id in every region. Never of contexts, which a region that has
@@ -81,9 +85,28 @@ pub struct ConflictSide {
     pub operation: Operation,
     /// The row as it left it.
     pub image: Option<Image>,
-    /// The common ancestor that this head was merged with; none for the oldest head, where there
-    /// was no row, and where none was needed.
-    pub ancestor: Option<Image>,
+    /// The common ancestor that this head was merged with, or would have been.
+    pub ancestor: Ancestor,
+}
+
+/// The row with the changes that both a head and the older ones have seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ancestor {
+    /// Nobody looked it up: it is the oldest head's, or no function was asked and it was not at
+    /// hand.
+    Unknown,
+    /// This, or none where there was no row.
+    Known(Option<Image>),
+}
+
+impl Ancestor {
+    /// The row, if it is known and there was one.
+    pub fn image(&self) -> Option<&Image> {
+        match self {
+            Self::Unknown => None,
+            Self::Known(image) => image.as_ref(),
+        }
+    }
 }
 
 /// How a conflict ended.
@@ -122,10 +145,21 @@ pub struct ConflictRecord {
     pub resolved_at_ms: u64,
 }
 
+impl ConflictOutcome {
+    pub(crate) fn of_fault(fault: &GuestFault) -> Self {
+        Self::Fallback { code: fault.code().into(), text: fault.to_string() }
+    }
+}
+
 impl ConflictRecord {
     /// The row that the conflict left; none also while it waits.
     pub fn result(&self) -> Option<&Image> {
-        match &self.outcome {
+        self.result_of(&self.outcome)
+    }
+
+    /// The row that the conflict would have left with this outcome.
+    pub fn result_of<'a>(&'a self, outcome: &'a ConflictOutcome) -> Option<&'a Image> {
+        match outcome {
             ConflictOutcome::Merged(image) => image.as_ref(),
             ConflictOutcome::Fallback { .. } => self.sides.last().and_then(|s| s.image.as_ref()),
             ConflictOutcome::Waiting { .. } => None,

@@ -38,7 +38,7 @@ pub use chain::{
     ChangeVerdict, Counting, HeartbeatVerdict, Link, LinkCounters, LinkState, PassOn, Received,
 };
 pub use change::{Change, ChangeRecord, Heartbeat, Malformed, Operation, Stamp};
-pub use conflict::{ConflictId, ConflictOutcome, ConflictRecord, ConflictSide};
+pub use conflict::{Ancestor, ConflictId, ConflictOutcome, ConflictRecord, ConflictSide, Replayed};
 pub use control::{
     CHUNK_BYTES_MAX, COMPONENT_BYTES_MAX, CONTROL_PARTITION, ComponentChunk, ControlBody,
     ControlCommit, ControlPartition, ControlRecord, ControlSnapshot,

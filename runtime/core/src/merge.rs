@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{FunctionVersion, Hlc, Image, Operation, RegionId, RowKey};
+use crate::{ChangeId, FunctionVersion, Hlc, Image, Operation, RegionId, RowKey};
 
 /// One side of a merge, as the WIT's record `side`.
 #[derive(Clone, Debug)]
@@ -16,6 +16,27 @@ pub struct MergeSide<'a> {
     pub operation: Operation,
     /// The row as this side left it.
     pub image: Option<&'a Image>,
+}
+
+impl<'a> MergeSide<'a> {
+    /// A side that is one head.
+    pub(crate) fn of(change: &'a ChangeId, operation: Operation, image: Option<&'a Image>) -> Self {
+        Self { region: &change.region, hlc: change.hlc, operation, image }
+    }
+
+    /// The side that heads were merged into: its newest change, and the image that it has become.
+    pub(crate) fn of_older(
+        newest: &'a ChangeId,
+        operation: Operation,
+        image: Option<&'a Image>,
+    ) -> Self {
+        let operation = match (image, operation) {
+            (None, _) => Operation::Delete,
+            (Some(_), Operation::Delete) => Operation::Update,
+            (Some(_), operation) => operation,
+        };
+        Self::of(newest, operation, image)
+    }
 }
 
 /// What a merge function is given, as the WIT's record `conflict`.

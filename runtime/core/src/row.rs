@@ -19,7 +19,7 @@ pub use settle::Settled;
 
 use crate::conflict::heads_tag;
 use crate::planted::{self, Bug};
-use crate::{Change, ChangeId, Hlc, Image, VersionVector};
+use crate::{Ancestor, Change, ChangeId, Hlc, Image, VersionVector};
 use cache::StateCache;
 use history::History;
 
@@ -176,7 +176,7 @@ impl Row {
     /// The heads, for a log, before they are folded.
     pub(crate) fn heads_as_steps(&self) -> Vec<FoldStep> {
         let heads = self.state.heads.iter().filter_map(|head| self.past.get(head));
-        heads.map(|head| FoldStep { head: Arc::clone(head), ancestor: None }).collect()
+        heads.map(|head| FoldStep { head: Arc::clone(head), ancestor: Ancestor::Unknown }).collect()
     }
 
     pub(crate) fn mark(&self) -> Mark {

@@ -16,6 +16,7 @@ mod json;
 mod local;
 mod output;
 mod quarantine;
+mod recorded;
 mod rows;
 mod topology;
 

@@ -1,10 +1,12 @@
 //! A component as something that the verifier can call.
 
 use syncline_core::{
-    FunctionVersion, GuestFault, Hlc, MergeInput, MergeSide, Operation, RegionId, RowKey,
+    ConflictRecord, ConflictSide, FunctionVersion, GuestFault, Hlc, MergeInput, MergeSide,
+    Operation, RegionId, RowKey,
 };
 use syncline_host::Host;
-use syncline_verifier::{Answer, Conflict, Failure, Outcome, Subject, Usage};
+use syncline_sdk::Side;
+use syncline_verifier::{Answer, Case, Conflict, Failure, Outcome, Subject, Usage};
 
 /// A function that a host has loaded.
 pub(crate) struct Component {
@@ -88,4 +90,32 @@ impl Ids {
             newer: side(1),
         }
     }
+}
+
+/// The first merge of a conflict: that of its two oldest heads.
+pub(crate) fn case_of(record: &ConflictRecord) -> Option<Case> {
+    let [older, newer, ..] = record.sides.as_slice() else { return None };
+    let side = |side: &ConflictSide| Side {
+        region: side.change.region.to_string(),
+        hlc: side.change.hlc.bits(),
+        operation: match side.operation {
+            Operation::Insert => syncline_sdk::Operation::Insert,
+            Operation::Update => syncline_sdk::Operation::Update,
+            Operation::Delete => syncline_sdk::Operation::Delete,
+        },
+        image: side.image.clone(),
+    };
+    Some(Case {
+        name: format!("conflict {}", record.id),
+        conflict: Conflict {
+            table: record.row.table.as_str().to_owned(),
+            row_pk: record.row.pk.as_str().to_owned(),
+            ancestor: newer.ancestor.image().cloned(),
+            older: side(older),
+            newer: side(newer),
+        },
+        third: None,
+        law: None,
+        expected: None,
+    })
 }

@@ -13,5 +13,6 @@ pub mod dev;
 pub mod metrics;
 pub mod problem;
 pub mod region;
+mod replay;
 pub mod serve;
 mod text;

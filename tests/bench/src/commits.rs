@@ -91,7 +91,7 @@ fn conflict(row: &RowKey, id: &ChangeId, stamp: Stamp, image: &Image) -> Conflic
         change: change.clone(),
         operation: Operation::Update,
         image: Some(image.clone()),
-        ancestor: None,
+        ancestor: syncline_core::Ancestor::Unknown,
     };
     ConflictRecord {
         id: ConflictId::of(row, &[other.clone(), id.clone()]),

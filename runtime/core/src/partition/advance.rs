@@ -216,9 +216,7 @@ fn conflict_record(
     };
     let outcome = match &fold.fault {
         None => ConflictOutcome::Merged(image),
-        Some(fault) => {
-            ConflictOutcome::Fallback { code: fault.code().into(), text: fault.to_string() }
-        }
+        Some(fault) => ConflictOutcome::of_fault(fault),
     };
     Some(ConflictRecord {
         id: ConflictId::of(key, &heads),

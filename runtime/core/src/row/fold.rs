@@ -7,7 +7,7 @@ use super::cache::key;
 use super::history::Held;
 use crate::planted::{self, Bug};
 use crate::{
-    GuestFault, HostFault, Image, MergeFunctions, MergeInput, MergeSide, Operation, RowKey, Stamp,
+    Ancestor, GuestFault, HostFault, Image, MergeFunctions, MergeInput, MergeSide, RowKey, Stamp,
     VersionVector,
 };
 
@@ -16,9 +16,8 @@ use crate::{
 pub struct FoldStep {
     /// The head.
     pub head: Arc<Held>,
-    /// The row with the changes that both this head and the older ones have seen. None also for the
-    /// oldest head, and for a head that was not merged.
-    pub ancestor: Option<Image>,
+    /// What it was merged with, or would have been.
+    pub ancestor: Ancestor,
 }
 
 /// How a row's image came about.
@@ -38,7 +37,7 @@ struct Frame {
     next: usize,
     image: Option<Image>,
     vv: VersionVector,
-    ancestors: Vec<Option<Image>>,
+    ancestors: Vec<Ancestor>,
 }
 
 enum State {
@@ -51,17 +50,7 @@ impl Frame {
     fn new(heads: Vec<Arc<Held>>) -> Option<Self> {
         let oldest = heads.first()?;
         let (image, vv) = (oldest.after.clone(), oldest.vv.clone());
-        Some(Self { heads, next: 1, image, vv, ancestors: vec![None] })
-    }
-
-    /// The older side's operation as the WIT says: of its newest change, unless that does not fit
-    /// the image that the side has become.
-    fn older_operation(&self) -> Operation {
-        match (&self.image, self.heads[self.next - 1].operation) {
-            (None, _) => Operation::Delete,
-            (Some(_), Operation::Delete) => Operation::Update,
-            (Some(_), operation) => operation,
-        }
+        Some(Self { heads, next: 1, image, vv, ancestors: vec![Ancestor::Unknown] })
     }
 
     fn newest(&self) -> &Arc<Held> {
@@ -155,7 +144,7 @@ impl Row {
                 Some(outer) => frame = outer,
                 None => {
                     self.cache.trim();
-                    frame.ancestors.resize(frame.heads.len(), None);
+                    frame.ancestors.resize(frame.heads.len(), Ancestor::Unknown);
                     let steps = frame.heads.into_iter().zip(frame.ancestors);
                     let steps = steps.map(|(head, ancestor)| FoldStep { head, ancestor }).collect();
                     return Ok((frame.image, Fold { steps, fault, calls }));
@@ -173,9 +162,7 @@ impl Row {
         calls: &mut u32,
     ) -> Result<Progress, HostFault> {
         let Stamp::Function(version) = frame.newest().stamp else {
-            if frame.heads.len() > 1 {
-                self.note_known_ancestors(frame);
-            }
+            self.note_known_ancestors(frame);
             frame.image = frame.newest().after.clone();
             return Ok(Progress::Done(None));
         };
@@ -184,32 +171,24 @@ impl Row {
                 State::Known(image) => image,
                 State::FoldOf(heads) => return Ok(Progress::Needs(heads)),
             };
-            let older = &frame.heads[frame.next - 1].id;
+            let older = &frame.heads[frame.next - 1];
             let input = MergeInput {
                 row,
                 ancestor: ancestor.as_ref(),
-                older: MergeSide {
-                    region: &older.region,
-                    hlc: older.hlc,
-                    operation: frame.older_operation(),
-                    image: frame.image.as_ref(),
-                },
-                newer: MergeSide {
-                    region: &head.id.region,
-                    hlc: head.id.hlc,
-                    operation: head.operation,
-                    image: head.after.as_ref(),
-                },
+                older: MergeSide::of_older(&older.id, older.operation, frame.image.as_ref()),
+                newer: MergeSide::of(&head.id, head.operation, head.after.as_ref()),
             };
             *calls += 1;
             let merged = functions.merge(&version, &input)?;
-            frame.ancestors.push(ancestor);
+            frame.ancestors.push(Ancestor::Known(ancestor));
             match merged {
                 Ok(image) => frame.image = image,
                 Err(fault) => {
                     if !planted::is(Bug::GuestFaultIsPartial) {
                         frame.image = frame.newest().after.clone();
                     }
+                    frame.vv.join(&frame.heads[frame.next].vv);
+                    self.note_known_ancestors(frame);
                     return Ok(Progress::Done(Some(fault)));
                 }
             }
@@ -219,14 +198,15 @@ impl Row {
         Ok(Progress::Done(None))
     }
 
-    /// For the log of a conflict that no function was asked about: the ancestors that are at hand.
+    /// For the log of a conflict: the ancestors at hand of the heads that no function was asked
+    /// about. The frame's vector is that of the heads before them.
     fn note_known_ancestors(&self, frame: &mut Frame) {
-        for head in &frame.heads[1..] {
+        while let Some(head) = frame.heads.get(frame.ancestors.len()) {
             let heads = self.past.heads(&frame.vv.meet(&head.vv));
             frame.ancestors.push(match &heads[..] {
-                [] => self.state.floor_image.clone(),
-                [only] => only.after.clone(),
-                _ => self.cache.peek(&key(&heads)).flatten(),
+                [] => Ancestor::Known(self.state.floor_image.clone()),
+                [only] => Ancestor::Known(only.after.clone()),
+                _ => self.cache.peek(&key(&heads)).map_or(Ancestor::Unknown, Ancestor::Known),
             });
             frame.vv.join(&head.vv);
         }

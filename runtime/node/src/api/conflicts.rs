@@ -5,7 +5,8 @@ use axum::extract::State;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use syncline_core::{
-    ChangeId, ConflictId, ConflictOutcome, ConflictRecord, ConflictSide, Image, Operation, Stamp,
+    Ancestor, ChangeId, ConflictId, ConflictOutcome, ConflictRecord, ConflictSide, Image,
+    Operation, Stamp,
 };
 use syncline_store::kv::conflict::{self, ConflictCursor, ConflictFilter, Outcome, Strategy};
 
@@ -36,8 +37,15 @@ struct Item {
 }
 
 #[derive(Serialize)]
+#[serde(untagged)]
+enum Listed {
+    Item(Item),
+    Whole(Box<Whole>),
+}
+
+#[derive(Serialize)]
 pub(super) struct Page {
-    items: Vec<Item>,
+    items: Vec<Listed>,
     next_cursor: Option<String>,
 }
 
@@ -48,6 +56,8 @@ struct Side {
     operation: &'static str,
     image: Option<Box<RawValue>>,
     ancestor: Option<Box<RawValue>>,
+    /// False: `ancestor` is null because nobody looked it up.
+    ancestor_known: bool,
 }
 
 #[derive(Serialize)]
@@ -66,14 +76,24 @@ pub(super) struct Whole {
     fault: Option<Fault>,
 }
 
-const PARAMS: [&str; 8] =
-    ["table", "row_pk", "from", "to", "resolution_strategy", "outcome", "limit", "cursor"];
+const PARAMS: [&str; 9] = [
+    "table",
+    "row_pk",
+    "from",
+    "to",
+    "resolution_strategy",
+    "outcome",
+    "images",
+    "limit",
+    "cursor",
+];
 
 /// `GET /v1/conflicts`
 pub(super) async fn list(State(api): State<Api>, query: QueryOf) -> Result<Json<Page>, Problem> {
     let params = Params::of(query, &PARAMS)?;
     let filter = filter(&params)?;
     let limit = params.limit(100, 1000)?;
+    let images = params.flag("images")?;
     let after: Option<ConflictCursor> = params.cursor()?;
     let region = api.region;
     let read = move || {
@@ -81,8 +101,12 @@ pub(super) async fn list(State(api): State<Api>, query: QueryOf) -> Result<Json<
         Ok(conflict::query(store, partitions, &filter, after.as_ref(), limit)?)
     };
     let page = blocking(read).await?;
+    let listed = |record: &ConflictRecord| match images {
+        true => whole(record).map(|whole| Listed::Whole(Box::new(whole))),
+        false => Ok(Listed::Item(item(record))),
+    };
     Ok(Json(Page {
-        items: page.conflicts.iter().map(item).collect(),
+        items: page.conflicts.iter().map(listed).collect::<Result<_, _>>()?,
         next_cursor: page.next.map(|cursor| cursor.to_string()),
     }))
 }
@@ -187,7 +211,8 @@ fn whole(record: &ConflictRecord) -> Result<Whole, Problem> {
                 Operation::Delete => "delete",
             },
             image: image(side.image.as_ref())?,
-            ancestor: image(side.ancestor.as_ref())?,
+            ancestor: image(side.ancestor.image())?,
+            ancestor_known: matches!(side.ancestor, Ancestor::Known(_)),
         })
     };
     let fault = match &record.outcome {
@@ -200,7 +225,7 @@ fn whole(record: &ConflictRecord) -> Result<Whole, Problem> {
         }
     };
     // Of two heads there is one ancestor; of more, each stands beside the head it was used for.
-    let ancestor = record.sides.get(1).and_then(|side| side.ancestor.as_ref());
+    let ancestor = record.sides.get(1).and_then(|side| side.ancestor.image());
     Ok(Whole {
         item: item(record),
         ancestor: image(ancestor)?,

@@ -52,6 +52,18 @@ impl Params {
         self.0.get(name).map(String::as_str)
     }
 
+    /// False where it is not given.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.text(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => {
+                let detail = format!("{name} is true or false, not {other:?}");
+                Err(Problem::new(Code::InvalidRequest, detail))
+            }
+        }
+    }
+
     /// Where a page goes on.
     pub(super) fn cursor<T: FromStr>(&self) -> Result<Option<T>, Problem> {
         let wrong = |_| Problem::new(Code::InvalidCursor, "use next_cursor as it was given");

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use syncline_core::{RegionId, RowPk, TableName};
 use syncline_store::kv::quarantine::QuarantineId;
 
+use super::conflicts::{CONFLICTS_EXAMPLES, ConflictsCommand};
 use super::function::{CasesArgs, FUNCTION_EXAMPLES, FunctionCommand, Source};
 use crate::config::HumanDuration;
 
@@ -104,25 +105,6 @@ Examples:
   syncline functions list
   syncline functions list --output json
   syncline functions log sha256:63fcc538b793685755a84124b6cbe778b153c15f0b7f5a3701aafbd763e0176c";
-
-const CONFLICTS_EXAMPLES: &str = "\
-Examples:
-  syncline conflicts list --table carts --row-pk c-17
-  syncline conflicts list --outcome fallback
-  syncline conflicts show 0f3a5d41402abc4b2a76b9719d911017
-
-A conflict has the same id in every region.";
-
-const CONFLICTS_LIST_EXAMPLES: &str = "\
-Examples:
-  syncline conflicts list
-  syncline conflicts list --table carts --row-pk c-17
-  syncline conflicts list --outcome fallback --limit 20
-  syncline conflicts list --strategy lww --output json";
-
-const CONFLICTS_SHOW_EXAMPLES: &str = "\
-Examples:
-  syncline conflicts show 0f3a5d41402abc4b2a76b9719d911017";
 
 const QUARANTINE_EXAMPLES: &str = "\
 Examples:
@@ -436,38 +418,6 @@ pub(super) enum FunctionsCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum ConflictsCommand {
-    /// List conflicts, the newest first.
-    #[command(after_help = CONFLICTS_LIST_EXAMPLES)]
-    List(ConflictsListArgs),
-    /// Show one conflict: the ancestor, what each side made of it, and the result.
-    #[command(after_help = CONFLICTS_SHOW_EXAMPLES)]
-    Show {
-        /// The conflict's id, as the list shows it.
-        #[arg(value_name = "ID")]
-        id: String,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ConflictsListArgs {
-    /// Only of this table.
-    #[arg(long, value_name = "TABLE", value_parser = table)]
-    pub(super) table: Option<String>,
-    /// Only of the row with this key.
-    #[arg(long, value_name = "PK", value_parser = row_pk, requires = "table")]
-    pub(super) row_pk: Option<String>,
-    /// Only those that ended so.
-    #[arg(long, value_name = "OUTCOME", value_parser = ["merged", "fallback", "waiting"])]
-    pub(super) outcome: Option<String>,
-    /// Only those that were resolved so.
-    #[arg(long, value_name = "STRATEGY", value_parser = ["lww", "merge-function"])]
-    pub(super) strategy: Option<String>,
-    #[command(flatten)]
-    pub(super) page: PageArgs,
-}
-
-#[derive(Debug, Subcommand)]
 pub(super) enum QuarantineCommand {
     /// List what is kept, by region, partition and position.
     #[command(after_help = QUARANTINE_LIST_EXAMPLES)]
@@ -557,12 +507,12 @@ fn quarantined(text: &str) -> Result<String, String> {
     Ok(id.to_string())
 }
 
-fn table(text: &str) -> Result<String, String> {
+pub(super) fn table(text: &str) -> Result<String, String> {
     let table: TableName = text.parse().map_err(|error| format!("{error}"))?;
     Ok(table.as_str().to_owned())
 }
 
-fn row_pk(text: &str) -> Result<String, String> {
+pub(super) fn row_pk(text: &str) -> Result<String, String> {
     let row_pk: RowPk = text.parse().map_err(|error| format!("{error}"))?;
     Ok(row_pk.as_str().to_owned())
 }

@@ -1,11 +1,17 @@
 //! `syncline conflicts`: what met, and how it was resolved.
 
+mod args;
+mod replay;
+
 use std::fmt::Write as _;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::args::{ConflictsCommand, ConflictsListArgs};
+pub(super) use args::{CONFLICTS_EXAMPLES, ConflictsCommand};
+
+use args::ConflictsListArgs;
+
 use super::client::{Client, encode};
 use super::failure::Failure;
 use super::json;
@@ -83,6 +89,7 @@ pub(super) fn run(command: ConflictsCommand, client: &Client, out: &Output) -> R
     match command {
         ConflictsCommand::List(args) => list(&args, client, out),
         ConflictsCommand::Show { id } => show(&id, client, out),
+        ConflictsCommand::Replay(args) => replay::run(&args, client, out),
     }
 }
 

@@ -4,7 +4,7 @@ mod args;
 mod bench;
 mod build;
 mod embedded;
-mod engines;
+pub(super) mod engines;
 mod inspect;
 mod manifests;
 mod new;

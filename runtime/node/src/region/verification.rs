@@ -4,9 +4,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use syncline_core::{ConflictRecord, Operation, TableName};
+use syncline_core::TableName;
 use syncline_host::Admitted;
-use syncline_sdk::{Operation as SideOperation, Side};
 use syncline_store::StoreError;
 use syncline_store::kv::conflict::{ConflictFilter, query};
 use syncline_verifier::{
@@ -15,7 +14,7 @@ use syncline_verifier::{
 use thiserror::Error;
 
 use super::Region;
-use crate::component::Component;
+use crate::component::{Component, case_of};
 
 /// So long a function is verified at an upload. Its author has more time: `syncline function verify`.
 pub const VERIFY_MS_MAX: u64 = 2_000;
@@ -88,34 +87,6 @@ impl Region {
         });
         Ok(cases.collect())
     }
-}
-
-/// The first merge of a conflict: that of its two oldest heads.
-fn case_of(record: &ConflictRecord) -> Option<Case> {
-    let [older, newer, ..] = record.sides.as_slice() else { return None };
-    let side = |side: &syncline_core::ConflictSide| Side {
-        region: side.change.region.to_string(),
-        hlc: side.change.hlc.bits(),
-        operation: match side.operation {
-            Operation::Insert => SideOperation::Insert,
-            Operation::Update => SideOperation::Update,
-            Operation::Delete => SideOperation::Delete,
-        },
-        image: side.image.clone(),
-    };
-    Some(Case {
-        name: format!("conflict {}", record.id),
-        conflict: Conflict {
-            table: record.row.table.as_str().to_owned(),
-            row_pk: record.row.pk.as_str().to_owned(),
-            ancestor: newer.ancestor.clone(),
-            older: side(older),
-            newer: side(newer),
-        },
-        third: None,
-        law: None,
-        expected: None,
-    })
 }
 
 /// A function that is called until a time.

@@ -7,9 +7,9 @@ use crate::kv::quarantine::{self, QuarantineId, Quarantined};
 use crate::kv::{conflict, digest, golden, history, membership, meta, rollout, row, waiting};
 use crate::{MemoryStore, Pair, SledStore};
 use syncline_core::{
-    CHUNK_BYTES_MAX, ComponentChunk, ConflictId, ConflictOutcome, ConflictRecord, ConflictSide,
-    ConflictWrite, FunctionVersion, Hlc, Image, MembershipId, MembershipRecord, RolloutId,
-    RolloutRecord, RowState, Stamp, TableDigest,
+    Ancestor, CHUNK_BYTES_MAX, ComponentChunk, ConflictId, ConflictOutcome, ConflictRecord,
+    ConflictSide, ConflictWrite, FunctionVersion, Hlc, Image, MembershipId, MembershipRecord,
+    RolloutId, RolloutRecord, RowState, Stamp, TableDigest,
 };
 
 const RECEIVED: u8 = Family::Received as u8;
@@ -48,7 +48,7 @@ fn put_partition(batch: &mut Batch, store: &MemoryStore, partition: u32, fill: u
         change: golden::id(n, "a"),
         operation: golden::held().operation,
         image: None,
-        ancestor: None,
+        ancestor: Ancestor::Unknown,
     };
     let note = ConflictRecord {
         id: ConflictId([partition as u8; 16]),

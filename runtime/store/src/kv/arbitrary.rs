@@ -4,9 +4,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use syncline_core::{
-    Change, ChangeId, ChangeRecord, ConflictId, ConflictOutcome, ConflictRecord, ConflictSide, Cut,
-    FunctionVersion, Held, Hlc, Image, Link, LinkCounters, LinkState, Operation, OwnCounters,
-    PartitionMeta, RegionId, RowKey, RowState, Stamp, VersionVector,
+    Ancestor, Change, ChangeId, ChangeRecord, ConflictId, ConflictOutcome, ConflictRecord,
+    ConflictSide, Cut, FunctionVersion, Held, Hlc, Image, Link, LinkCounters, LinkState, Operation,
+    OwnCounters, PartitionMeta, RegionId, RowKey, RowState, Stamp, VersionVector,
 };
 
 pub(crate) fn hlc() -> impl Strategy<Value = Hlc> {
@@ -117,10 +117,14 @@ pub(crate) fn meta() -> impl Strategy<Value = PartitionMeta> {
         )
 }
 
+fn ancestor() -> impl Strategy<Value = Ancestor> {
+    prop_oneof![Just(Ancestor::Unknown), image().prop_map(Ancestor::Known)]
+}
+
 fn side() -> impl Strategy<Value = ConflictSide> {
-    (change_id(), operation(), image(), image()).prop_map(|(change, operation, image, ancestor)| {
-        ConflictSide { change, operation, image, ancestor }
-    })
+    (change_id(), operation(), image(), ancestor()).prop_map(
+        |(change, operation, image, ancestor)| ConflictSide { change, operation, image, ancestor },
+    )
 }
 
 fn outcome() -> impl Strategy<Value = ConflictOutcome> {

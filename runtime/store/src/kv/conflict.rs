@@ -9,7 +9,8 @@ mod query;
 
 use serde::{Deserialize, Serialize};
 use syncline_core::{
-    ConflictId, ConflictOutcome, ConflictRecord, ConflictSide, Image, RowKey, RowPk, TableName,
+    Ancestor, ConflictId, ConflictOutcome, ConflictRecord, ConflictSide, Image, RowKey, RowPk,
+    TableName,
 };
 
 use super::codec::decode;
@@ -46,6 +47,7 @@ struct SideV1<'a> {
     operation: OperationV1,
     image: ImageV1<'a>,
     ancestor: ImageV1<'a>,
+    ancestor_known: bool,
 }
 
 fn log_key(partition: u32, at_ms: u64, id: &ConflictId) -> Vec<u8> {
@@ -83,7 +85,8 @@ fn side_form(side: &ConflictSide) -> SideV1<'_> {
         change: ChangeIdV1::of(&side.change),
         operation: OperationV1::of(side.operation),
         image: ImageV1::of(side.image.as_ref()),
-        ancestor: ImageV1::of(side.ancestor.as_ref()),
+        ancestor: ImageV1::of(side.ancestor.image()),
+        ancestor_known: matches!(side.ancestor, Ancestor::Known(_)),
     }
 }
 
@@ -96,7 +99,10 @@ fn decode_record(key: &[u8], value: &[u8]) -> Result<ConflictRecord, StoreError>
                 change: side.change.make()?,
                 operation: side.operation.make()?,
                 image: side.image.make(),
-                ancestor: side.ancestor.make(),
+                ancestor: match side.ancestor_known {
+                    true => Ancestor::Known(side.ancestor.make()),
+                    false => Ancestor::Unknown,
+                },
             })
         };
         Ok(ConflictRecord {

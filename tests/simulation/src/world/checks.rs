@@ -2,12 +2,13 @@
 
 use syncline_bus::Lane;
 use syncline_core::{
-    CONTROL_PARTITION, ChangeRecord, ConflictOutcome, ConflictRecord, Hlc, RegionId, RowKey,
-    VersionVector,
+    CONTROL_PARTITION, ChangeRecord, ConflictOutcome, ConflictRecord, FunctionVersion, Hlc,
+    HostFault, MergeInput, RegionId, Replayed, RowKey, Stamp, VersionVector,
 };
 use syncline_store::kv::row;
 
 use super::{Resolved, World};
+use crate::functions::function_of;
 
 impl World {
     /// A change builds on all that its region holds of the row.
@@ -151,6 +152,7 @@ impl World {
                 format!("{name} resolved a conflict of {row} to {result:?}, not {expected:?}")
             });
         }
+        self.check_replay(&name, &record);
         let known = self.outcomes.get(&record.id);
         if let Some(known) = known.filter(|known| known.outcome != record.outcome) {
             let (by, known, now) =
@@ -162,6 +164,24 @@ impl World {
         let heads = record.sides.into_iter().map(|side| side.change).collect();
         let resolved = Resolved { by: name, heads, outcome: record.outcome };
         self.outcomes.entry(record.id).or_insert(resolved);
+    }
+
+    /// What is recorded of a conflict is all that its function was given.
+    fn check_replay(&mut self, by: &RegionId, record: &ConflictRecord) {
+        let Stamp::Function(version) = record.stamp else { return };
+        let functions = |version: &FunctionVersion, input: &MergeInput<'_>| {
+            let function = function_of(version).ok_or(HostFault::NotHere(*version))?;
+            Ok(function.merge(input))
+        };
+        match record.replay(&version, true, &functions) {
+            Ok(Replayed::Outcome(outcome)) if outcome == record.outcome => {}
+            replayed => {
+                let (id, outcome) = (record.id, record.outcome.clone());
+                self.fail("replay", || {
+                    format!("{id} came to {outcome:?} in {by}, and when replayed to {replayed:?}")
+                });
+            }
+        }
     }
 
     /// What a partition says of itself is true, and never less than what was said before.

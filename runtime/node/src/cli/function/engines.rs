@@ -17,7 +17,7 @@ pub(super) const ALL: [(EngineSettings, &str); 3] = [
 ];
 
 /// The function as regions run it.
-pub(super) fn production(loaded: &Loaded) -> Result<Component, Failure> {
+pub(in crate::cli) fn production(loaded: &Loaded) -> Result<Component, Failure> {
     let [(settings, name), ..] = ALL;
     engine(loaded, settings, name)
 }

@@ -11,6 +11,8 @@ use super::args::{CasesArgs, Source};
 use super::failed;
 use crate::cli::failure::Failure;
 use crate::cli::output::note;
+use crate::cli::recorded::Recorded;
+use crate::component::case_of;
 
 /// Where a function is built, in its own folder.
 const TARGET: &str = "target/syncline";
@@ -26,6 +28,11 @@ pub(in crate::cli) struct Loaded {
 }
 
 impl Source {
+    /// What `path` names.
+    pub(in crate::cli) fn of(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     /// Reads the component; a function's folder is built first.
     pub(in crate::cli) fn load(&self) -> Result<Loaded, Failure> {
         let file = if self.path.is_dir() { build(&self.path)?.path } else { self.path.clone() };
@@ -113,10 +120,18 @@ fn files(place: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-/// The cases of one file.
+/// The cases of one file. A conflict as `syncline conflicts show` prints it is a case without an
+/// expectation.
 pub(super) fn read(file: &Path) -> Result<Vec<Case>, Failure> {
     let cannot =
         |what: &dyn std::fmt::Display| Failure::Failed(format!("{}: {what}", file.display()));
     let text = fs::read_to_string(file).map_err(|error| cannot(&error))?;
-    Case::read(&text).map_err(|error| cannot(&error))
+    match serde_json::from_str::<Recorded>(&text) {
+        Ok(recorded) => {
+            let record = recorded.record().map_err(|what| cannot(&what))?;
+            let case = case_of(&record).ok_or_else(|| cannot(&"the conflict has no two sides"))?;
+            Ok(vec![case])
+        }
+        Err(_) => Case::read(&text).map_err(|error| cannot(&error)),
+    }
 }

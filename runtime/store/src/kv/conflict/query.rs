@@ -13,6 +13,8 @@ use crate::{Scan, Store, StoreError};
 
 /// One call looks at so many notes at most.
 const READ_MAX: usize = 5_000;
+/// And gives no more once the conflicts take so many bytes: a few of the largest rows.
+const BYTES_MAX: usize = 8 << 20;
 
 /// How a conflict is resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +136,7 @@ pub fn query(
     });
     let mut merged = Merged::new(store, scans, true);
     let mut page = ConflictPage::default();
+    let mut bytes = 0;
     for read in 1.. {
         let Some((key, value)) = merged.next()? else {
             page.next = None;
@@ -144,8 +147,9 @@ pub fn query(
         page.next = Some(ConflictCursor { at_ms, id });
         if filter.holds(&record) {
             page.conflicts.push(record);
+            bytes += value.len();
         }
-        if page.conflicts.len() >= limit || read == READ_MAX {
+        if page.conflicts.len() >= limit || bytes >= BYTES_MAX || read == READ_MAX {
             break;
         }
     }

@@ -2,7 +2,7 @@ use super::*;
 use crate::kv::{arbitrary, codec, golden};
 use crate::{Batch, MemoryStore, Store};
 use proptest::prelude::*;
-use syncline_core::{ConflictWrite, FunctionVersion, Operation, PartitionCount, Stamp};
+use syncline_core::{Ancestor, ConflictWrite, FunctionVersion, Operation, PartitionCount, Stamp};
 
 proptest! {
     #[test]
@@ -32,7 +32,7 @@ fn side(hlc: u64, region: &str) -> ConflictSide {
         change: golden::id(hlc << 16, region),
         operation: Operation::Update,
         image: Some(golden::image(r#"{"items":3}"#)),
-        ancestor: None,
+        ancestor: Ancestor::Unknown,
     }
 }
 
