@@ -47,11 +47,28 @@ pub struct Run {
     pub outcome: Result<Merged, GuestFault>,
     /// What it used up. None: it ended in a trap or over a limit, and can't be asked any more.
     pub usage: Option<Usage>,
+    /// What its fuel was limited to.
+    pub fuel_limit: u64,
     /// The most memory that the guest had, in bytes.
     pub memory_bytes: u64,
     /// What the guest wrote to its standard output and error, and where it was when it failed: lines
     /// of a stranger's text, escaped and bounded. For people; regions may differ in it.
     pub log: String,
+}
+
+impl Run {
+    /// The share of the limit on fuel that it took, in parts per million: all of it where the fuel
+    /// ran out, none where a call ended in another fault and can't be asked.
+    pub fn fuel_ppm(&self) -> u32 {
+        let share = match (&self.outcome, self.usage) {
+            (Err(GuestFault::OutOfFuel { .. }), _) => 1_000_000,
+            (_, Some(usage)) => {
+                u128::from(usage.fuel) * 1_000_000 / u128::from(self.fuel_limit.max(1))
+            }
+            (_, None) => 0,
+        };
+        u32::try_from(share.min(1_000_000)).unwrap_or(1_000_000)
+    }
 }
 
 /// What a call used up, by the meter's measure: the same in every region.
@@ -127,7 +144,8 @@ impl Function {
                     (Err(fault), None, log)
                 }
             };
-            Ok(Run { outcome, usage, memory_bytes: state.memory_bytes(), log })
+            let fuel_limit = self.manifest.limits.fuel;
+            Ok(Run { outcome, usage, fuel_limit, memory_bytes: state.memory_bytes(), log })
         })
     }
 

@@ -204,6 +204,18 @@ impl Host {
         let function = self.0.function(version).ok_or(HostFault::NotHere(*version))?;
         self.0.call(&function, input)
     }
+
+    /// As [`MergeFunctions::merge`], and says what the call used up.
+    pub fn merge_metered(
+        &self,
+        version: &FunctionVersion,
+        input: &MergeInput<'_>,
+    ) -> Result<Run, HostFault> {
+        let function = self.0.function(version).ok_or(HostFault::NotHere(*version))?;
+        let mut run = self.0.call(&function, input)?;
+        function.log.note(input.row, std::mem::take(&mut run.log));
+        Ok(run)
+    }
 }
 
 impl MergeFunctions for Host {
@@ -212,10 +224,7 @@ impl MergeFunctions for Host {
         version: &FunctionVersion,
         input: &MergeInput<'_>,
     ) -> Result<Result<Merged, GuestFault>, HostFault> {
-        let function = self.0.function(version).ok_or(HostFault::NotHere(*version))?;
-        let run = self.0.call(&function, input)?;
-        function.log.note(input.row, run.log);
-        Ok(run.outcome)
+        self.merge_metered(version, input).map(|run| run.outcome)
     }
 }
 

@@ -14,5 +14,6 @@ pub mod metrics;
 pub mod problem;
 pub mod region;
 mod replay;
+mod self_test;
 pub mod serve;
 mod text;

@@ -53,8 +53,9 @@ struct Fuel {
     limit: u64,
 }
 
+/// A conflict that ends otherwise.
 #[derive(Debug, Serialize)]
-pub(crate) struct Difference {
+pub struct Difference {
     pub(crate) conflict_id: String,
     pub(crate) table_name: String,
     pub(crate) row_pk: String,
@@ -64,7 +65,7 @@ pub(crate) struct Difference {
 
 /// How a conflict ended.
 #[derive(Debug, Serialize)]
-pub(crate) struct Ending {
+pub struct Ending {
     /// lww, or the function's version.
     pub(crate) by: String,
     /// merged or fallback.
@@ -77,12 +78,24 @@ pub(crate) struct Ending {
 
 /// Replays conflicts by one function that the host has loaded.
 pub(crate) struct Replay<'a> {
-    host: &'a Host,
     version: FunctionVersion,
     needs_ancestor: bool,
     fuel_limit: u64,
-    fuel: RefCell<Vec<u64>>,
+    metered: Metered<'a>,
     report: ReplayReport,
+}
+
+/// A host that notes the fuel of each call.
+pub(crate) struct Metered<'a> {
+    host: &'a Host,
+    calls: RefCell<Vec<Call>>,
+}
+
+#[derive(Clone, Copy)]
+struct Call {
+    /// None: it ended in a trap, and can't be asked.
+    fuel: Option<u64>,
+    ppm: u32,
 }
 
 impl<'a> Replay<'a> {
@@ -100,7 +113,7 @@ impl<'a> Replay<'a> {
             differences: Vec::new(),
         };
         let (needs_ancestor, fuel_limit) = (manifest.needs_ancestor, manifest.limits.fuel);
-        Some(Self { host, version, needs_ancestor, fuel_limit, fuel: RefCell::default(), report })
+        Some(Self { version, needs_ancestor, fuel_limit, metered: Metered::new(host), report })
     }
 
     /// Replays one.
@@ -109,7 +122,7 @@ impl<'a> Replay<'a> {
             self.report.skipped.waiting += 1;
             return;
         }
-        let outcome = match record.replay(&self.version, self.needs_ancestor, &*self) {
+        let outcome = match record.replay(&self.version, self.needs_ancestor, &self.metered) {
             Ok(Replayed::Outcome(outcome)) => outcome,
             Ok(Replayed::AncestorUnknown) => {
                 self.report.skipped.ancestor_unknown += 1;
@@ -132,19 +145,14 @@ impl<'a> Replay<'a> {
         report.different += 1;
         if report.differences.len() < SHOWN_MAX {
             let by = Stamp::Function(self.version);
-            report.differences.push(Difference {
-                conflict_id: record.id.to_string(),
-                table_name: record.row.table.to_string(),
-                row_pk: record.row.pk.to_string(),
-                recorded: Ending::of(record, record.stamp, &record.outcome),
-                replayed: Ending::of(record, by, &outcome),
-            });
+            report.differences.push(Difference::of(record, by, &outcome));
         }
     }
 
     pub(crate) fn finish(self) -> ReplayReport {
-        let Self { mut report, fuel_limit, fuel, .. } = self;
-        let mut fuel = fuel.into_inner();
+        let Self { mut report, fuel_limit, metered, .. } = self;
+        let calls = metered.calls.into_inner();
+        let mut fuel: Vec<u64> = calls.iter().filter_map(|call| call.fuel).collect();
         fuel.sort_unstable();
         let at = |percent: usize| fuel[(fuel.len() - 1) * percent / 100];
         if let Some(max) = fuel.last() {
@@ -154,15 +162,40 @@ impl<'a> Replay<'a> {
     }
 }
 
-impl MergeFunctions for Replay<'_> {
+impl<'a> Metered<'a> {
+    pub(crate) fn new(host: &'a Host) -> Self {
+        Self { host, calls: RefCell::default() }
+    }
+
+    /// The largest share of the limit that a call took, in parts per million.
+    pub(crate) fn most_fuel_ppm(&self) -> u32 {
+        self.calls.borrow().iter().map(|call| call.ppm).max().unwrap_or_default()
+    }
+}
+
+impl MergeFunctions for Metered<'_> {
     fn merge(
         &self,
         version: &FunctionVersion,
         input: &MergeInput<'_>,
     ) -> Result<Result<Merged, GuestFault>, HostFault> {
         let run = self.host.run(version, input)?;
-        self.fuel.borrow_mut().extend(run.usage.map(|usage| usage.fuel));
+        let fuel = run.usage.map(|usage| usage.fuel);
+        self.calls.borrow_mut().push(Call { fuel, ppm: run.fuel_ppm() });
         Ok(run.outcome)
+    }
+}
+
+impl Difference {
+    /// Between how a conflict was recorded and how it ended when it was replayed.
+    pub(crate) fn of(record: &ConflictRecord, by: Stamp, outcome: &ConflictOutcome) -> Self {
+        Self {
+            conflict_id: record.id.to_string(),
+            table_name: record.row.table.to_string(),
+            row_pk: record.row.pk.to_string(),
+            recorded: Ending::of(record, record.stamp, &record.outcome),
+            replayed: Ending::of(record, by, outcome),
+        }
     }
 }
 

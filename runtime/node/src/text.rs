@@ -50,6 +50,17 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<u64> {
     (whole == text).then_some(ms)
 }
 
+/// A duration in the largest unit that it is a whole number of: `500ms`, `90s`, `10m`, `1h`.
+pub(crate) fn duration(ms: u64) -> String {
+    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    let whole = units.into_iter().find(|(unit, _)| ms >= *unit && ms % unit == 0);
+    match whole {
+        Some((unit, name)) => format!("{}{name}", ms / unit),
+        None if ms == 0 => "0s".to_owned(),
+        None => format!("{ms}ms"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +94,11 @@ mod tests {
         ] {
             assert_eq!(parse_rfc3339(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn durations_are_written_as_they_are_read() {
+        let shown = [0, 1, 1000, 1500, 90_000, 600_000, 7_200_000].map(duration);
+        assert_eq!(shown, ["0s", "1ms", "1s", "1500ms", "90s", "10m", "2h"]);
     }
 }

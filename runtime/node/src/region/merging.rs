@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use syncline_core::{
-    FunctionVersion, GuestFault, HostFault, MergeFunctions, MergeInput, Merged, TableName,
+    FunctionVersion, GuestFault, HostFault, MergeFunctions, MergeInput, Merged, RowKey, TableName,
 };
 use syncline_host::Host;
 
@@ -29,6 +29,33 @@ pub(super) struct Merging<'a> {
     host: &'a Host,
     resting: &'a Resting,
     spent: RefCell<BTreeMap<TableName, Spent>>,
+    calls: RefCell<Calls>,
+}
+
+/// What a batch's merges used, by row.
+#[derive(Default)]
+pub(super) struct Calls(BTreeMap<RowKey, Used>);
+
+/// What the merges of one row used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Used {
+    /// The largest share of its limit on fuel that one of them took, in parts per million.
+    pub(super) fuel_ppm: u32,
+    took: Duration,
+}
+
+impl Calls {
+    /// Nothing where the row was not merged: its image was at hand.
+    pub(super) fn of(&self, row: &RowKey) -> Used {
+        self.0.get(row).copied().unwrap_or_default()
+    }
+}
+
+impl Used {
+    /// How long they took, all together.
+    pub(super) fn micros(&self) -> u64 {
+        u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX)
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -58,11 +85,11 @@ impl Resting {
 
 impl<'a> Merging<'a> {
     pub(super) fn new(host: &'a Host, resting: &'a Resting) -> Self {
-        Self { host, resting, spent: RefCell::default() }
+        Self { host, resting, spent: RefCell::default(), calls: RefCell::default() }
     }
 
-    pub(super) fn into_account(self) -> Account {
-        Account(self.spent.into_inner())
+    pub(super) fn finish(self) -> (Account, Calls) {
+        (Account(self.spent.into_inner()), self.calls.into_inner())
     }
 
     fn is_put_off(&self, table: &TableName) -> bool {
@@ -83,13 +110,19 @@ impl MergeFunctions for Merging<'_> {
             return Err(HostFault::Deferred);
         }
         let start = Instant::now();
-        let merged = self.host.merge(version, input);
+        let run = self.host.merge_metered(version, input);
         let took = start.elapsed();
+        if let Ok(run) = &run {
+            let mut calls = self.calls.borrow_mut();
+            let used = calls.0.entry(input.row.clone()).or_default();
+            used.fuel_ppm = used.fuel_ppm.max(run.fuel_ppm());
+            used.took += took;
+        }
         let mut spent = self.spent.borrow_mut();
         let of_table = spent.entry(table.clone()).or_default();
         of_table.total += took;
         of_table.longest = of_table.longest.max(took);
-        merged
+        run.map(|run| run.outcome)
     }
 }
 

@@ -239,7 +239,7 @@ impl Shard {
         let started = Instant::now();
         let done = owned.applier.turn(&shared.site, &merging, turn, now_ms());
         let now = Instant::now();
-        let account = merging.into_account();
+        let (account, calls) = merging.finish();
         owned.retry_at = Some(if owned.applier.partition().has_put_off() {
             now + RETRY_PUT_OFF
         } else {
@@ -252,6 +252,7 @@ impl Shard {
         let (refused, kept) = match done {
             Ok(mut done) => {
                 let kept = done.kept.take();
+                shared.observer.resolved(std::mem::take(&mut done.resolved), &calls);
                 (self.hand_over(number, done), Ok(kept))
             }
             Err(TurnError { refused, error, fatal }) => {

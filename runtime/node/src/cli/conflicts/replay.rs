@@ -10,7 +10,7 @@ use crate::cli::client::{Client, encode};
 use crate::cli::failure::Failure;
 use crate::cli::function::{Source, engines};
 use crate::cli::json;
-use crate::cli::output::{Output, fields, note, printable};
+use crate::cli::output::{Output, fields, note, printable, short_version};
 use crate::cli::recorded::Recorded;
 use crate::replay::{Ending, Replay, ReplayReport};
 
@@ -74,11 +74,14 @@ fn of_table(
             replay.add(&recorded.record().map_err(unreadable)?);
             left -= 1;
         }
-        note(&format!("replayed {} of up to {last}", last - left));
         cursor = page.next_cursor;
         if cursor.is_none() {
             break;
         }
+        note(&format!("replayed {} of up to {last}", last - left));
+    }
+    if left == last {
+        note(&format!("this region has recorded no conflict of table {table}"));
     }
     Ok(())
 }
@@ -100,7 +103,7 @@ fn text_of(report: &ReplayReport) -> String {
         {
             let Ending { by, outcome, result, fault } = ending;
             let fault = fault.as_ref().map(|fault| format!(" ({fault})")).unwrap_or_default();
-            let line = printable(&format!("{what}, {outcome} by {by}{fault}"));
+            let line = printable(&format!("{what}, {outcome} by {}{fault}", short_version(by)));
             let _ = write!(text, "  {line}\n{}", json::shown(result.as_deref(), 4));
         }
     }

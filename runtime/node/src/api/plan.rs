@@ -1,0 +1,97 @@
+//! What a rollout would do, without doing it.
+
+use serde_json::{Value, json};
+use syncline_core::NewRollout;
+use syncline_host::Manifest;
+use syncline_verifier::Report;
+
+use super::{Api, blocking};
+use crate::problem::Problem;
+
+/// Of a version that is here.
+pub(super) async fn of(api: &Api, new: &NewRollout) -> Result<Value, Problem> {
+    let refused = api.region.would_refuse(new).await.map(super::rollouts::refused);
+    plan(api, new, refused, None).await
+}
+
+/// Of a version that was uploaded for this plan alone.
+pub(super) async fn of_upload(
+    api: &Api,
+    new: &NewRollout,
+    verified: Option<&Report>,
+) -> Result<Value, Problem> {
+    let refused = api.region.would_refuse(new).await;
+    // That it is not here is what an upload changes.
+    let refused = refused.filter(|error| !matches!(error, crate::region::DeployError::NotHere(_)));
+    plan(api, new, refused.map(super::rollouts::refused), Some(verified)).await
+}
+
+async fn plan(
+    api: &Api,
+    new: &NewRollout,
+    refused: Option<Problem>,
+    verified: Option<Option<&Report>>,
+) -> Result<Value, Problem> {
+    let region = api.region.clone();
+    let (table, version) = (new.table.clone(), new.version);
+    let replayed = blocking(move || Ok(region.replay_recorded(&table, version)?)).await?;
+    let rollouts = api.region.rollouts().await;
+    let mut of_table = rollouts.iter().filter(|view| view.rollout.table == new.table);
+    let in_force = of_table.rfind(|view| view.rollout.state.as_str() == "complete");
+    let replaces = in_force.map(|view| view.rollout.version);
+    let then = api.region.manifest(&version);
+    let now = replaces.and_then(|version| api.region.manifest(&version));
+    let changes = match (&now, &then) {
+        (Some(now), Some(then)) => changes(now, then),
+        _ => Vec::new(),
+    };
+    let has_it = |name: &str| {
+        let tests = rollouts.iter().filter(|view| view.rollout.version == version);
+        let mut tests = tests.flat_map(|view| &view.rollout.regions);
+        tests.any(|(region, at)| region.as_str() == name && at.is_ready()).then_some(true)
+    };
+    let links = api.region.links();
+    let regions = links.iter().map(|link| {
+        let has_it = if link.own { Some(then.is_some()) } else { has_it(link.region.as_str()) };
+        json!({
+            "region": link.region.as_str(),
+            "stage": new.plan.stage_of(&link.region),
+            "link": link.state,
+            "has_it": has_it,
+        })
+    });
+    let stages: Vec<Vec<&str>> = new.plan.stages.iter().map(super::rollouts::names).collect();
+    let mut plan = json!({
+        "table": new.table.as_str(),
+        "version": version.to_string(),
+        "replaces": replaces.map(|version| version.to_string()),
+        "stages": stages,
+        "regions": regions.collect::<Vec<_>>(),
+        "changes": changes,
+        "replayed": replayed,
+        "refused": refused.map(|problem| {
+            json!({"code": problem.code().as_str(), "detail": problem.detail()})
+        }),
+    });
+    if let Some(verified) = verified {
+        plan["verified"] = json!(verified);
+    }
+    Ok(plan)
+}
+
+/// In what the manifests differ.
+fn changes(now: &Manifest, then: &Manifest) -> Vec<Value> {
+    let shown = |manifest: &Manifest| {
+        [
+            ("name", json!(manifest.name)),
+            ("version", json!(manifest.version)),
+            ("needs_ancestor", json!(manifest.needs_ancestor)),
+            ("limits.fuel", json!(manifest.limits.fuel)),
+            ("limits.memory_bytes", json!(manifest.limits.memory_bytes)),
+            ("limits.output_bytes", json!(manifest.limits.output_bytes)),
+        ]
+    };
+    let pairs = shown(now).into_iter().zip(shown(then));
+    let differing = pairs.filter(|((_, from), (_, to))| from != to);
+    differing.map(|((what, from), (_, to))| json!({"what": what, "from": from, "to": to})).collect()
+}

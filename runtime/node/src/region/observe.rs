@@ -1,0 +1,200 @@
+//! What is seen of the versions that are being rolled out: what they resolve, what they cost, and
+//! what they would have made of conflicts that others resolved.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use syncline_core::{
+    ConflictId, ConflictOutcome, ConflictRecord, FunctionVersion, Replayed, Rollout, RolloutCounters,
+    RolloutId, RolloutPlace, Stamp, TableName,
+};
+use syncline_host::Host;
+
+use super::Shared;
+use super::merging::Calls;
+use crate::replay::{Difference, Metered};
+
+/// Conflicts that wait to be replayed by a version in the shadow. Rows are shared with the store's
+/// cache and the log, so this is small; what does not fit is dropped, and counted.
+const SHADOW_QUEUE: usize = 256;
+/// After each replay the shadow rests for as long as that took, so that it has no more than half of
+/// one processor, however many conflicts come.
+const SHADOW_REST: u32 = 1;
+/// Of each rollout the last conflicts that ended otherwise, or in a fault, are kept to be shown.
+const SAMPLES_MAX: usize = 10;
+/// How often an idle shadow looks whether the region stops.
+const SHADOW_LOOK: Duration = Duration::from_millis(200);
+
+/// A rollout that is under way.
+#[derive(Clone, Debug)]
+struct Watched {
+    rollout: RolloutId,
+    version: FunctionVersion,
+    in_shadow: bool,
+}
+
+/// A conflict that tells something about a version.
+#[derive(Debug)]
+pub struct Sample {
+    /// The version did not answer: why.
+    pub fault: Option<String>,
+    /// Where it ran beside the active version and came to another row: both.
+    pub difference: Option<Difference>,
+    /// The conflict.
+    pub conflict: ConflictId,
+}
+
+/// Shared by those who resolve conflicts, the shadow, and the controller who reports.
+pub(crate) struct Observer {
+    watched: RwLock<Arc<BTreeMap<TableName, Watched>>>,
+    seen: Mutex<Seen>,
+    queue: SyncSender<ConflictRecord>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Since the last report.
+    counters: BTreeMap<RolloutId, RolloutCounters>,
+    samples: BTreeMap<RolloutId, VecDeque<Arc<Sample>>>,
+}
+
+/// The conflicts for the shadow's thread.
+pub(super) struct ShadowQueue(Receiver<ConflictRecord>);
+
+impl Observer {
+    /// Nothing is watched yet.
+    pub(super) fn new() -> (Self, ShadowQueue) {
+        let (queue, conflicts) = sync_channel(SHADOW_QUEUE);
+        let observer = Self { watched: RwLock::default(), seen: Mutex::default(), queue };
+        (observer, ShadowQueue(conflicts))
+    }
+
+    /// These rollouts are under way; of others nothing is kept.
+    pub(super) fn watch<'a>(&self, open: impl Iterator<Item = &'a Rollout>) {
+        let watched = |rollout: &Rollout| Watched {
+            rollout: rollout.id.clone(),
+            version: rollout.version,
+            in_shadow: rollout.place == RolloutPlace::Shadow && rollout.paused.is_none(),
+        };
+        let now: BTreeMap<TableName, Watched> =
+            open.map(|rollout| (rollout.table.clone(), watched(rollout))).collect();
+        let is_open = |id: &RolloutId| now.values().any(|watched| watched.rollout == *id);
+        self.seen().counters.retain(|id, _| is_open(id));
+        *self.watched.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(now);
+    }
+
+    /// Conflicts were resolved, by these calls.
+    pub(super) fn resolved(&self, conflicts: Vec<ConflictRecord>, calls: &Calls) {
+        let watched = self.watched();
+        if watched.is_empty() {
+            return;
+        }
+        for conflict in conflicts {
+            let Some(at) = watched.get(&conflict.row.table) else { continue };
+            if conflict.stamp == Stamp::Function(at.version) {
+                self.count_live(at, &conflict, calls);
+            } else if at.in_shadow {
+                let id = at.rollout.clone();
+                if let Err(TrySendError::Full(_)) = self.queue.try_send(conflict) {
+                    self.seen().counters.entry(id).or_default().dropped += 1;
+                }
+            }
+        }
+    }
+
+    fn count_live(&self, at: &Watched, conflict: &ConflictRecord, calls: &Calls) {
+        let used = calls.of(&conflict.row);
+        let fault = fault_of(&conflict.outcome);
+        let mut seen = self.seen();
+        let counters = seen.counters.entry(at.rollout.clone()).or_default();
+        counters.live.count(fault.map(|(code, _)| code), used.fuel_ppm, used.micros());
+        if let Some((code, text)) = fault {
+            let fault = Some(format!("{code}: {text}"));
+            seen.keep(&at.rollout, Sample { fault, difference: None, conflict: conflict.id });
+        }
+    }
+
+    /// What was seen of a rollout since this was last asked.
+    pub(super) fn take(&self, id: &RolloutId) -> Option<RolloutCounters> {
+        self.seen().counters.remove(id)
+    }
+
+    /// What was taken could not be reported.
+    pub(super) fn put_back(&self, id: &RolloutId, counters: &RolloutCounters) {
+        self.seen().counters.entry(id.clone()).or_default().add(counters);
+    }
+
+    /// The last conflicts in which a rollout's version did not answer or differed, in this region.
+    pub(crate) fn samples(&self, id: &RolloutId) -> Vec<Arc<Sample>> {
+        self.seen().samples.get(id).into_iter().flatten().cloned().collect()
+    }
+
+    fn watched(&self) -> Arc<BTreeMap<TableName, Watched>> {
+        Arc::clone(&self.watched.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replays one conflict by the version that is in its table's shadow.
+    fn shadow(&self, host: &Host, conflict: &ConflictRecord) {
+        let watched = self.watched();
+        let in_shadow = |at: &&Watched| at.in_shadow;
+        let Some(at) = watched.get(&conflict.row.table).filter(in_shadow) else { return };
+        let metered = Metered::new(host);
+        let Some(manifest) = host.manifest(&at.version) else { return };
+        let start = Instant::now();
+        let replayed = conflict.replay(&at.version, manifest.needs_ancestor, &metered);
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let mut seen = self.seen();
+        let counters = seen.counters.entry(at.rollout.clone()).or_default();
+        let outcome = match replayed {
+            Ok(Replayed::Outcome(outcome)) => outcome,
+            // Nothing can be said about it, as of those for which there was no room.
+            Ok(Replayed::AncestorUnknown) | Err(_) => {
+                counters.dropped += 1;
+                return;
+            }
+        };
+        let fault = fault_of(&outcome);
+        counters.shadow.count(fault.map(|(code, _)| code), metered.most_fuel_ppm(), micros);
+        let differs = !conflict.leaves_the_same(&outcome);
+        counters.different += u64::from(differs);
+        if differs || fault.is_some() {
+            let fault = fault.map(|(code, text)| format!("{code}: {text}"));
+            let difference =
+                differs.then(|| Difference::of(conflict, Stamp::Function(at.version), &outcome));
+            seen.keep(&at.rollout, Sample { fault, difference, conflict: conflict.id });
+        }
+    }
+}
+
+impl Seen {
+    fn keep(&mut self, id: &RolloutId, sample: Sample) {
+        let samples = self.samples.entry(id.clone()).or_default();
+        if samples.len() == SAMPLES_MAX {
+            samples.pop_front();
+        }
+        samples.push_back(Arc::new(sample));
+    }
+}
+
+fn fault_of(outcome: &ConflictOutcome) -> Option<(&str, &str)> {
+    match outcome {
+        ConflictOutcome::Fallback { code, text } => Some((code, text)),
+        ConflictOutcome::Merged(_) | ConflictOutcome::Waiting { .. } => None,
+    }
+}
+
+/// Replays what is in the queue, until the region stops. Nobody waits for it.
+pub(super) fn run_shadow(shared: &Shared, queue: &ShadowQueue) {
+    while !shared.is_stopping() {
+        let Ok(conflict) = queue.0.recv_timeout(SHADOW_LOOK) else { continue };
+        let start = Instant::now();
+        shared.observer.shadow(&shared.host, &conflict);
+        std::thread::sleep(start.elapsed() * SHADOW_REST);
+    }
+}
