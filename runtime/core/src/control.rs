@@ -304,11 +304,7 @@ impl ControlPartition {
     }
 
     /// A version that is here was tested; where it cannot be used, for this reason.
-    pub fn self_tested(
-        &mut self,
-        version: FunctionVersion,
-        result: Result<SelfTest, RolloutText>,
-    ) {
+    pub fn self_tested(&mut self, version: FunctionVersion, result: Result<SelfTest, RolloutText>) {
         self.tested.insert(version, result);
     }
 
@@ -569,7 +565,13 @@ mod tests {
     }
 
     fn exchange(at: Hlc, from: &mut ControlPartition, to: &mut ControlPartition) {
-        for record in from.due() {
+        let self_test = SelfTest { digest: [1; 32], profile: 1 };
+        for version in from.to_test() {
+            from.self_tested(version, Ok(self_test));
+        }
+        let mut due = from.due();
+        due.extend(from.decide(0));
+        for record in due {
             from.say(at, ControlBody::Rollout(record));
         }
         for record in from.finish(None).outbox {
@@ -584,7 +586,14 @@ mod tests {
         let table: crate::TableName = "t".parse().unwrap();
         a.component_is_here(version);
         b.component_is_here(version);
-        let create = a.rollouts().create(table.clone(), version).unwrap();
+        let new = crate::NewRollout {
+            table: table.clone(),
+            version,
+            plan: crate::RolloutPlan::default(),
+            actor: RolloutText::default(),
+            why: RolloutText::default(),
+        };
+        let create = a.rollouts().create(new).unwrap();
         let id = a.say(hlc(1), ControlBody::Rollout(create));
         for n in 2..8 {
             exchange(hlc(n), &mut a, &mut b);

@@ -118,9 +118,9 @@ impl Rollouts {
         }
     }
 
-    /// Every rollout, by table and in the order of creation.
+    /// Every rollout, in the order of creation.
     pub fn iter(&self) -> impl Iterator<Item = &Rollout> {
-        self.tables.values().flat_map(|folded| folded.rollouts.values())
+        self.table_of.keys().filter_map(|id| self.get(id))
     }
 
     /// One rollout.

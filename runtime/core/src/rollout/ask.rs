@@ -166,9 +166,7 @@ impl Rollouts {
             {
                 return Err(AskRefused::OwnerSpeaks { owner: rollout.owner.clone() });
             }
-            RolloutAsk::Claim { .. } => {
-                Some(RolloutCommand::Claim { from: rollout.owner.clone() })
-            }
+            RolloutAsk::Claim { .. } => Some(RolloutCommand::Claim { from: rollout.owner.clone() }),
         };
         let record = |command| RolloutRecord::Command { rollout: id.clone(), command, actor, why };
         Ok(command.map(record))

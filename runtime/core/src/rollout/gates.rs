@@ -119,7 +119,8 @@ mod tests {
 
     #[test]
     fn shares_are_rounded_up() {
-        let found = [(0, 0), (5, 0), (0, 9), (1, 3), (1, u64::MAX), (3, 3)].map(|(p, w)| share(p, w));
+        let found =
+            [(0, 0), (5, 0), (0, 9), (1, 3), (1, u64::MAX), (3, 3)].map(|(p, w)| share(p, w));
         assert_eq!(found, [0, 0, 0, 333_334, 1, 1_000_000]);
     }
 

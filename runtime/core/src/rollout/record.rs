@@ -145,6 +145,20 @@ pub struct SelfTest {
     pub profile: u32,
 }
 
+impl SelfTest {
+    /// The digest as 64 hexadecimal digits.
+    pub fn hex(&self) -> String {
+        hex::encode(self.digest)
+    }
+
+    /// The digest that these 64 hexadecimal digits in lower case stand for.
+    pub fn digest_of(digits: &str) -> Option<[u8; 32]> {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(digits, &mut digest).ok()?;
+        (!digits.bytes().any(|b| b.is_ascii_uppercase())).then_some(digest)
+    }
+}
+
 /// How a rollout ended that another one follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RolloutEnd {

@@ -74,7 +74,10 @@ impl RegionProgress {
 pub enum RolloutEvent {
     Created,
     Superseded,
-    Moved { from: RolloutPlace, to: RolloutPlace },
+    Moved {
+        from: RolloutPlace,
+        to: RolloutPlace,
+    },
     Paused,
     Resumed,
     Aborted,

@@ -251,6 +251,7 @@ fn not_deployed(error: DeployError) -> Problem {
             let id = rollout_id.clone();
             Problem::new(Code::RolloutOpen, error).with("rollout_id", id)
         }
+        DeployError::Plan(_) => Problem::new(Code::InvalidRequest, error),
         DeployError::Load(_) => Problem::new(Code::ComponentRefused, error),
         DeployError::ClockExhausted => Problem::new(Code::ClockAhead, error),
         DeployError::Store(_) => Problem::new(Code::StoreUnavailable, error).retry_after(10),
@@ -350,7 +351,7 @@ async fn all(api: &Api) -> Result<Vec<Value>, Problem> {
 
 fn of_table(view: &RolloutView) -> Value {
     let rollout = &view.rollout;
-    let active = rollout.regions.iter().filter(|(_, progress)| progress.active);
+    let active = rollout.regions.iter().filter(|(_, progress)| progress.is_active());
     json!({
         "table": rollout.table.as_str(),
         "state": rollout.state.as_str(),

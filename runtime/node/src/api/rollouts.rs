@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value, json};
-use syncline_core::{RegionProgress, RolloutState};
+use syncline_core::{RegionId, RegionProgress, RolloutPlace, RolloutStage};
 
 use super::Api;
 use super::params::{self, Params, PathOf, QueryOf};
@@ -37,18 +37,26 @@ pub(super) async fn show(
 fn shown(view: &RolloutView) -> Value {
     let rollout = &view.rollout;
     let state = |progress: &RegionProgress| match progress {
-        RegionProgress { active: true, .. } => "active",
-        RegionProgress { ready: true, .. } => "ready",
-        RegionProgress { .. } => "fetching",
+        _ if progress.is_active() => "active",
+        _ if progress.is_ready() => "ready",
+        RegionProgress { unready: Some(_), .. } => "refused",
+        _ => "fetching",
     };
     let regions: Map<String, Value> = rollout
         .regions
         .iter()
-        .map(|(region, at)| (region.to_string(), json!({"state": state(at), "active": at.active})))
+        .map(|(region, at)| {
+            (region.to_string(), json!({"state": state(at), "active": at.is_active()}))
+        })
         .collect();
-    let stage = match rollout.state {
-        RolloutState::Stage | RolloutState::Complete => Some(1),
-        RolloutState::Distributing | RolloutState::Superseded => None,
+    let stage = match rollout.place {
+        RolloutPlace::Stage(number) => Some(number),
+        RolloutPlace::Complete => Some(rollout.plan.last_stage()),
+        RolloutPlace::Distributing | RolloutPlace::Shadow => None,
+    };
+    let names = |stage: &RolloutStage| {
+        let regions = stage.regions.iter().map(RegionId::to_string);
+        regions.chain(stage.rest.then(|| "*".to_owned())).collect::<Vec<_>>()
     };
     let created = &rollout.id.0;
     json!({
@@ -59,9 +67,10 @@ fn shown(view: &RolloutView) -> Value {
         "name": view.manifest.as_ref().and_then(|manifest| manifest.name.clone()),
         "state": rollout.state.as_str(),
         "stage": stage,
-        "stages": [["*"]],
-        "owner_region": created.region.as_str(),
+        "stages": rollout.plan.stages.iter().map(names).collect::<Vec<_>>(),
+        "owner_region": rollout.owner.as_str(),
         "regions": regions,
+        "reason": rollout.reason.as_ref().map(|reason| reason.as_str()),
         "created_at": rfc3339(created.hlc.millis()),
     })
 }

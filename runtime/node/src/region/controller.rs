@@ -10,9 +10,10 @@ use syncline_applier::{
 };
 use syncline_bus::Lane;
 use syncline_core::{
-    CreateRefused, FunctionVersion, RegionId, Rollout, RolloutId, RolloutState, TableName,
+    CreateRefused, FunctionVersion, NewRollout, PlanRefused, RegionId, Rollout, RolloutId,
+    RolloutPlan, RolloutState, RolloutText, SelfTest, TableName,
 };
-use syncline_host::{Admitted, Manifest};
+use syncline_host::{Admitted, Manifest, PROFILE};
 use syncline_store::StoreError;
 use syncline_store::kv::component::{self, ComponentFacts};
 use thiserror::Error;
@@ -48,6 +49,9 @@ pub enum DeployError {
         /// Its version.
         version: FunctionVersion,
     },
+    /// Its plan does not fit the regions.
+    #[error(transparent)]
+    Plan(PlanRefused),
     /// It cannot be loaded here.
     #[error("{0}")]
     Load(String),
@@ -93,6 +97,11 @@ pub(super) enum ControlWork {
         version: FunctionVersion,
         loaded: Result<Vec<u8>, String>,
     },
+    /// A version was tested.
+    Tested {
+        version: FunctionVersion,
+        result: Result<SelfTest, RolloutText>,
+    },
     Inspect(oneshot::Sender<Vec<RolloutView>>),
     InspectPartition(oneshot::Sender<ControlView>),
     Kept(KeptWork, KeptReply),
@@ -113,8 +122,10 @@ pub(super) struct Controller {
     pub(super) tickets: SyncSender<Ticket>,
     pub(super) feeds: Arc<Feeds>,
     pub(super) shards: Vec<SyncSender<ShardWork>>,
-    /// For those who load components, to say how it went.
+    /// For those who load and test components, to say how it went.
     pub(super) own: SyncSender<ControlWork>,
+    /// From here on the time is counted in which rollouts wait.
+    pub(super) started: Instant,
 }
 
 impl Controller {
@@ -179,6 +190,7 @@ impl Controller {
                 self.applier.receive(&self.shared.site, &source, items, now_ms());
             }
             ControlWork::Loaded { version, loaded } => self.loaded(version, loaded),
+            ControlWork::Tested { version, result } => self.applier.self_tested(version, result),
             ControlWork::Inspect(reply) => asked.rollouts.push(reply),
             ControlWork::InspectPartition(reply) => asked.partition.push(reply),
             ControlWork::Kept(work, reply) => {
@@ -201,23 +213,31 @@ impl Controller {
         let version = admitted.version;
         let control = self.applier.control();
         let rollouts = control.rollouts();
+        let new = NewRollout {
+            table: table.clone(),
+            version,
+            plan: RolloutPlan::default(),
+            actor: RolloutText::default(),
+            why: RolloutText::default(),
+        };
         // What is refused anyway need not be loaded first.
         let current = rollouts.current(&table).is_some_and(|current| current.version == version);
-        if !current && rollouts.create(table.clone(), version).is_ok() && !control.is_here(&version)
-        {
+        if !current && rollouts.create(new.clone()).is_ok() && !control.is_here(&version) {
             let loaded = self.shared.host.load(version, &bytes);
             loaded.map_err(|error| DeployError::Load(error.to_string()))?;
         }
         let facts = self.facts(&bytes, &admitted.manifest);
         let component = Loaded { version, bytes, facts };
-        let deployed = self.applier.deploy(&self.shared.site, table, component, now_ms());
+        let deployed = self.applier.deploy(&self.shared.site, new, component, now_ms());
         deployed.map_err(|refused| match refused {
-            ControlRefused::Open(CreateRefused::Open { id, version }) => {
+            ControlRefused::Create(CreateRefused::Open { id, version }) => {
                 DeployError::Open { rollout_id: id.to_string(), version }
             }
-            ControlRefused::ClockExhausted | ControlRefused::Membership(_) => {
-                DeployError::ClockExhausted
-            }
+            ControlRefused::Create(CreateRefused::Plan(refused)) => DeployError::Plan(refused),
+            ControlRefused::ClockExhausted
+            | ControlRefused::Membership(_)
+            | ControlRefused::Ask(_)
+            | ControlRefused::NotHere(_) => DeployError::ClockExhausted,
         })
     }
 
@@ -251,7 +271,8 @@ impl Controller {
 
     /// Commits the turn.
     fn end(&mut self, replies: Vec<Reply>, beats: bool) -> Result<(), KeptError> {
-        match self.applier.end(&self.shared.site, beats, now_ms()) {
+        let steady_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match self.applier.end(&self.shared.site, beats, now_ms(), steady_ms) {
             Ok(done) => {
                 self.hand_over(done, replies);
                 Ok(())
@@ -271,6 +292,7 @@ impl Controller {
         self.feeds.lacking(Lane::Control, done.resend_after, pass_on);
         report(&self.shared, &done.alarms, &done.quarantined, &done.forked);
         self.assemble(std::mem::take(&mut done.assembled));
+        self.test(std::mem::take(&mut done.to_test));
         let Some(ticket) = done.ticket(replies) else { return };
         if let Err(unsent) = self.tickets.send(ticket) {
             for reply in unsent.0.replies {
@@ -320,6 +342,20 @@ impl Controller {
                 let loaded = load_parts(&shared, version);
                 // The controller is gone when the region stops; the parts stay.
                 let _ = own.send(ControlWork::Loaded { version, loaded });
+            });
+        }
+    }
+
+    /// Tests versions, aside as well.
+    fn test(&self, versions: Vec<FunctionVersion>) {
+        for version in versions {
+            let own = self.own.clone();
+            std::thread::spawn(move || {
+                // What all regions compare: the bytes that they have, and the profile that these
+                // run under.
+                let result = Ok(SelfTest { digest: version.0, profile: PROFILE });
+                // The controller is gone when the region stops; the next start asks again.
+                let _ = own.send(ControlWork::Tested { version, result });
             });
         }
     }

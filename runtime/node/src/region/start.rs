@@ -214,6 +214,7 @@ fn run(
         feeds: Arc::clone(feeds),
         shards: shards.clone(),
         own: control.clone(),
+        started: std::time::Instant::now(),
     };
     threads.push(std::thread::spawn(move || controller.run(&control_work)));
     for (source, log) in readers {
