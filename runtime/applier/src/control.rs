@@ -1,10 +1,13 @@
 //! The control partition's turn.
 
+use std::collections::BTreeSet;
+
 use syncline_bus::{Envelope, Lane, encode_control};
 use syncline_core::{
-    Alarm, CONTROL_PARTITION, ChangeId, ChangeVerdict, ComponentChunk, ControlBody, ControlCommit,
-    ControlPartition, ControlRecord, CreateRefused, FunctionVersion, Hlc, MembershipChange,
-    MembershipId, PassOn, ProposeRefused, Received, RegionId, RolloutId, TableName,
+    Alarm, AskRefused, CONTROL_PARTITION, ChangeId, ChangeVerdict, ComponentChunk, ControlBody,
+    ControlCommit, ControlPartition, ControlRecord, CreateRefused, FunctionVersion, Hlc,
+    MembershipChange, MembershipId, NewRollout, PassOn, ProposeRefused, Received, RegionId,
+    RolloutAsk, RolloutCounters, RolloutId, RolloutState, RolloutText, SelfTest,
 };
 use syncline_store::kv::component::{self, ComponentFacts};
 use syncline_store::kv::quarantine::{self, Quarantined};
@@ -18,6 +21,10 @@ use crate::{
     Broken, ControlItem, ControlRead, KeptAction, KeptDone, KeptWork, ReplayRefused, Replayed,
     Site, Sorted, Ticket,
 };
+
+/// So often in one turn a region looks whether what it has just said makes something else due. What
+/// is left waits for the next turn.
+const DUE_ROUNDS_MAX: usize = 4;
 
 /// A component that can be called here.
 #[derive(Clone, Debug)]
@@ -33,9 +40,15 @@ pub struct Loaded {
 /// Why a control record is not said.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ControlRefused {
-    /// One rollout a table at a time.
+    /// One rollout a table at a time, with a plan that fits.
     #[error(transparent)]
-    Open(#[from] CreateRefused),
+    Create(#[from] CreateRefused),
+    /// What is asked of a rollout makes no sense there.
+    #[error(transparent)]
+    Ask(#[from] AskRefused),
+    /// What is to be rolled out was never uploaded, or cannot be used here.
+    #[error("version {0} is not in this region, or cannot be used here")]
+    NotHere(FunctionVersion),
     /// One change of the regions at a time, and only some make sense.
     #[error(transparent)]
     Membership(#[from] ProposeRefused),
@@ -54,6 +67,9 @@ pub struct ControlDone {
     /// Components of which every part is here now: to be put together, loaded and reported with
     /// [`ControlApplier::loaded`].
     pub assembled: Vec<FunctionVersion>,
+    /// Versions to be tested, and then reported with [`ControlApplier::self_tested`]. Each is named
+    /// once after a start.
+    pub to_test: Vec<FunctionVersion>,
     /// For the feed: records above this are to be produced again.
     pub resend_after: Option<Hlc>,
     /// For the feed: what others lack of regions that are gone.
@@ -82,6 +98,8 @@ struct Gathered {
 /// The control partition. What is shown to it is committed by [`ControlApplier::end`].
 pub struct ControlApplier {
     control: ControlPartition,
+    /// Named in [`ControlDone::to_test`] since the start.
+    testing: BTreeSet<FunctionVersion>,
     gathered: Gathered,
 }
 
@@ -112,7 +130,7 @@ impl ControlApplier {
         let regions = site.regions.clone();
         let control = ControlPartition::restore(site.region.clone(), regions, snapshot);
         site.clock.observe(control.highest_hlc());
-        let applier = Self { control, gathered: Gathered::default() };
+        let applier = Self { control, testing: BTreeSet::new(), gathered: Gathered::default() };
         applier.tell(site);
         Ok(applier)
     }
@@ -127,17 +145,18 @@ impl ControlApplier {
     pub fn deploy<S>(
         &mut self,
         site: &Site<S>,
-        table: TableName,
+        new: NewRollout,
         component: Loaded,
         now_ms: u64,
     ) -> Result<(RolloutId, bool), ControlRefused> {
         let version = component.version;
-        if let Some(current) = self.control.rollouts().current(&table)
+        if let Some(current) = self.control.rollouts().current(&new.table)
             && current.version == version
+            && current.state != RolloutState::Aborted
         {
             return Ok((current.id.clone(), true));
         }
-        let create = self.control.rollouts().create(table, version)?;
+        let create = self.control.rollouts().create(new)?;
         if !self.control.is_here(&version) {
             for chunk in ComponentChunk::split(&component.bytes) {
                 self.say(site, ControlBody::Component(chunk), now_ms)?;
@@ -147,6 +166,55 @@ impl ControlApplier {
         }
         let id = self.say(site, ControlBody::Rollout(create), now_ms)?;
         Ok((RolloutId(id), false))
+    }
+
+    /// Rolls out a version that is here already, from whatever region it came.
+    pub fn roll_out<S>(
+        &mut self,
+        site: &Site<S>,
+        new: NewRollout,
+        now_ms: u64,
+    ) -> Result<RolloutId, ControlRefused> {
+        if !self.control.is_here(&new.version) {
+            return Err(ControlRefused::NotHere(new.version));
+        }
+        let create = self.control.rollouts().create(new)?;
+        self.say(site, ControlBody::Rollout(create), now_ms).map(RolloutId)
+    }
+
+    /// Asks something of a rollout. Answers the record that says so; none if it is so already.
+    pub fn ask<S>(
+        &mut self,
+        site: &Site<S>,
+        id: &RolloutId,
+        ask: RolloutAsk,
+        (actor, why): (RolloutText, RolloutText),
+        now_ms: u64,
+    ) -> Result<Option<ChangeId>, ControlRefused> {
+        let Some(record) = self.control.rollouts().ask(id, ask, actor, why)? else {
+            return Ok(None);
+        };
+        self.say(site, ControlBody::Rollout(record), now_ms).map(Some)
+    }
+
+    /// What was counted of a rollout's version in this region since this was last called. To be
+    /// called at most once a heartbeat: each call that finds something is a record.
+    pub fn report<S>(
+        &mut self,
+        site: &Site<S>,
+        id: &RolloutId,
+        since: &RolloutCounters,
+        now_ms: u64,
+    ) -> Result<(), ControlRefused> {
+        match self.control.rollouts().report(id, since) {
+            Some(report) => self.say(site, ControlBody::Rollout(report), now_ms).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// A version was tested; where it cannot be used here, for this reason.
+    pub fn self_tested(&mut self, version: FunctionVersion, result: Result<SelfTest, RolloutText>) {
+        self.control.self_tested(version, result);
     }
 
     /// Proposes that a region joins, or that regions are evicted.
@@ -290,7 +358,8 @@ impl ControlApplier {
         Ok(self.control.say(hlc, body))
     }
 
-    /// Commits the turn, with what the rollouts and the other regions ask this one to say. After an
+    /// Commits the turn, with what the rollouts and the other regions ask this one to say. `steady_ms`
+    /// is a clock that neither jumps nor goes back while the process runs, wherever it began. After an
     /// error that is not [`StoreError::NoSpace`] the region must stop; after that one the partition
     /// is back at its last commit, and [`ControlApplier::restore`] is to be called.
     pub fn end<S: Store>(
@@ -298,16 +367,11 @@ impl ControlApplier {
         site: &Site<S>,
         beats: bool,
         now_ms: u64,
+        steady_ms: u64,
     ) -> Result<ControlDone, StoreError> {
-        let mut said = Vec::new();
-        let rollouts = self.control.due().into_iter().map(ControlBody::Rollout);
-        let membership = self.control.due_membership(&site.standings(), site.partitions);
-        for body in rollouts.chain(membership.map(ControlBody::Membership)) {
-            if self.say(site, body.clone(), now_ms).is_err() {
-                break;
-            }
-            said.push(body);
-        }
+        let said = self.say_what_is_due(site, now_ms, steady_ms);
+        let mut to_test = self.control.to_test();
+        to_test.retain(|version| self.testing.insert(*version));
         let beat = if beats { site.clock.tick(now_ms).ok() } else { None };
         let commit = self.control.finish(beat);
         let mut gathered = std::mem::take(&mut self.gathered);
@@ -318,6 +382,7 @@ impl ControlApplier {
             last_change: commit.outbox.last().map(|record| record.id.hlc),
             heartbeat: commit.heartbeat,
             assembled: commit.assembled,
+            to_test,
             resend_after: commit.resend_after,
             pass_on: commit.pass_on,
             alarms: commit.alarms,
@@ -325,6 +390,36 @@ impl ControlApplier {
             forked,
             said,
         })
+    }
+
+    /// What is said may make something else due: that a region has a version, that it stamps it.
+    fn say_what_is_due<S>(
+        &mut self,
+        site: &Site<S>,
+        now_ms: u64,
+        steady_ms: u64,
+    ) -> Vec<ControlBody> {
+        let mut said = Vec::new();
+        for _ in 0..DUE_ROUNDS_MAX {
+            let mut due = self.control.due();
+            due.extend(self.control.decide(steady_ms));
+            if due.is_empty() {
+                break;
+            }
+            for body in due.into_iter().map(ControlBody::Rollout) {
+                if self.say(site, body.clone(), now_ms).is_err() {
+                    return said;
+                }
+                said.push(body);
+            }
+        }
+        let membership = self.control.due_membership(&site.standings(), site.partitions);
+        if let Some(body) = membership.map(ControlBody::Membership)
+            && self.say(site, body.clone(), now_ms).is_ok()
+        {
+            said.push(body);
+        }
+        said
     }
 
     /// Tells the row partitions what the control records come to.

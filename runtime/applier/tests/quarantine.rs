@@ -103,7 +103,7 @@ impl World {
     }
 
     fn end_control(&mut self) {
-        self.control.end(&self.site, false, 1_000).unwrap();
+        self.control.end(&self.site, false, 1_000, 1_000).unwrap();
         self.check();
     }
 

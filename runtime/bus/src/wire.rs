@@ -11,6 +11,7 @@ mod encode;
 mod entries;
 mod fields;
 mod membership;
+mod rollout;
 
 use syncline_core::{ChangeRecord, ControlRecord, Heartbeat};
 use thiserror::Error;

@@ -9,12 +9,9 @@ use std::path::PathBuf;
 use records::*;
 use serde_json::value::RawValue;
 use syncline_bus::{Decoded, Envelope, decode, encode_change, encode_control, encode_heartbeat};
-use syncline_core::RolloutRecord;
 
 fn cases() -> Vec<(&'static str, Decoded)> {
-    let ready = RolloutRecord::Ready { rollout: rollout_id() };
-    let active = RolloutRecord::Active { rollout: rollout_id() };
-    vec![
+    let mut cases = vec![
         ("change-update", Decoded::Change(update())),
         ("change-insert", Decoded::Change(insert())),
         ("change-delete", Decoded::Change(delete())),
@@ -25,8 +22,6 @@ fn cases() -> Vec<(&'static str, Decoded)> {
         ("control-component", Decoded::Control(chunk())),
         ("control-rollout-create", Decoded::Control(create(Some(rollout_id())))),
         ("control-rollout-create-first", Decoded::Control(create(None))),
-        ("control-rollout-ready", Decoded::Control(rollout(ready))),
-        ("control-rollout-active", Decoded::Control(rollout(active))),
         ("control-membership-join", Decoded::Control(join(Some(membership_id())))),
         ("control-membership-join-first", Decoded::Control(join(None))),
         ("control-membership-evict", Decoded::Control(evict())),
@@ -34,7 +29,10 @@ fn cases() -> Vec<(&'static str, Decoded)> {
         ("control-membership-fenced", Decoded::Control(fenced())),
         ("control-membership-refuse", Decoded::Control(refuse())),
         ("control-membership-done", Decoded::Control(done())),
-    ]
+    ];
+    let rollouts = rollout_records().into_iter();
+    cases.extend(rollouts.map(|(name, record)| (name, Decoded::Control(record))));
+    cases
 }
 
 fn encode(record: &Decoded) -> Envelope {

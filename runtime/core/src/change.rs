@@ -114,6 +114,8 @@ pub enum Malformed {
     Chunk,
     #[error("a membership record names {found} {what}, the limit is {max}")]
     Membership { what: &'static str, found: usize, max: usize },
+    #[error("a rollout record has {0}")]
+    Rollout(&'static str),
 }
 
 impl ChangeRecord {

@@ -11,7 +11,7 @@ use crate::{
     Alarm, ChangeId, ChangeVerdict, Counting, Cut, Duty, FunctionVersion, Heartbeat, Hlc, Link,
     LinkState, Malformed, Membership, MembershipAnswer, MembershipChange, MembershipRecord,
     MembershipState, OwnCounters, PartitionCount, PartitionMeta, PartitionStanding, PassOn,
-    Received, RegionId, RolloutRecord, Rollouts,
+    Received, RegionId, RolloutRecord, RolloutText, Rollouts, SelfTest,
 };
 
 /// The number of the control partition: none that a row can have.
@@ -74,7 +74,7 @@ impl ControlRecord {
         check_chain(self.id.hlc, self.prev)?;
         let chunk = match &self.body {
             ControlBody::Component(chunk) => chunk,
-            ControlBody::Rollout(_) => return Ok(()),
+            ControlBody::Rollout(record) => return record.check(),
             ControlBody::Membership(record) => return record.check(),
         };
         let parts_max = COMPONENT_BYTES_MAX.div_ceil(CHUNK_BYTES_MAX) as u32;
@@ -127,6 +127,8 @@ pub struct ControlPartition {
     membership: Membership,
     parts: BTreeMap<FunctionVersion, BTreeSet<u32>>,
     here: BTreeSet<FunctionVersion>,
+    /// What the self-tests came to since the start, by version.
+    tested: BTreeMap<FunctionVersion, Result<SelfTest, RolloutText>>,
     commit: ControlCommit,
 }
 
@@ -165,10 +167,7 @@ impl ControlPartition {
         for (id, record) in kept.membership {
             membership.insert(id, record);
         }
-        let mut rollouts = Rollouts::new(me, BTreeSet::new());
-        for (id, record) in kept.rollouts {
-            rollouts.insert(id, record);
-        }
+        let rollouts = Rollouts::restore(me, BTreeSet::new(), kept.rollouts);
         let mut parts: BTreeMap<FunctionVersion, BTreeSet<u32>> = BTreeMap::new();
         for (version, index) in kept.parts {
             parts.entry(version).or_default().insert(index);
@@ -180,6 +179,7 @@ impl ControlPartition {
             membership,
             parts,
             here: kept.here.into_iter().collect(),
+            tested: BTreeMap::new(),
             commit,
         };
         control.rollouts.set_regions(control.regions_of_rollouts());
@@ -296,9 +296,31 @@ impl ControlPartition {
         self.here.insert(version);
     }
 
+    /// The versions that are here and that are to be tested: see [`Rollouts::to_test`].
+    pub fn to_test(&self) -> Vec<FunctionVersion> {
+        let mut versions = self.rollouts.to_test();
+        versions.retain(|v| self.here.contains(v) && !self.tested.contains_key(v));
+        versions
+    }
+
+    /// A version that has arrived was tested; where it cannot be used, for this reason.
+    pub fn self_tested(&mut self, version: FunctionVersion, result: Result<SelfTest, RolloutText>) {
+        self.tested.insert(version, result);
+    }
+
     /// What this region should say next of the rollouts.
     pub fn due(&self) -> Vec<RolloutRecord> {
-        self.rollouts.due(|version| self.here.contains(version))
+        // What cannot be used here is not here, and that is what is to be said.
+        let counts =
+            |version: &_, result: &Result<_, _>| result.is_err() || self.here.contains(version);
+        let tested =
+            |version: &_| self.tested.get(version).filter(|result| counts(version, result));
+        self.rollouts.due(|version| tested(version).cloned())
+    }
+
+    /// What this region should decide: see [`Rollouts::decide`].
+    pub fn decide(&mut self, now_ms: u64) -> Vec<RolloutRecord> {
+        self.rollouts.decide(now_ms)
     }
 
     /// The members, and those that are evicted until all that they said is here: a rollout that one
@@ -421,7 +443,7 @@ impl ControlPartition {
             Duty::Admit { change, stable } => {
                 let applied = standings.values().zip(&stable);
                 let caught_up = applied.into_iter().all(|(s, upto)| s.watermarks.covers(upto));
-                let stamps = self.rollouts.stamps_with_the_others();
+                let stamps = self.rollouts.stamps_as_it_should();
                 (caught_up && stamps).then_some(MembershipRecord::Done { change })
             }
         }
@@ -547,7 +569,13 @@ mod tests {
     }
 
     fn exchange(at: Hlc, from: &mut ControlPartition, to: &mut ControlPartition) {
-        for record in from.due() {
+        let self_test = SelfTest { digest: [1; 32], profile: 1 };
+        for version in from.to_test() {
+            from.self_tested(version, Ok(self_test));
+        }
+        let mut due = from.due();
+        due.extend(from.decide(0));
+        for record in due {
             from.say(at, ControlBody::Rollout(record));
         }
         for record in from.finish(None).outbox {
@@ -562,7 +590,14 @@ mod tests {
         let table: crate::TableName = "t".parse().unwrap();
         a.component_is_here(version);
         b.component_is_here(version);
-        let create = a.rollouts().create(table.clone(), version).unwrap();
+        let new = crate::NewRollout {
+            table: table.clone(),
+            version,
+            plan: crate::RolloutPlan::default(),
+            actor: RolloutText::default(),
+            why: RolloutText::default(),
+        };
+        let create = a.rollouts().create(new).unwrap();
         let id = a.say(hlc(1), ControlBody::Rollout(create));
         for n in 2..8 {
             exchange(hlc(n), &mut a, &mut b);

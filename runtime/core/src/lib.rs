@@ -62,7 +62,13 @@ pub use partition::{
 };
 pub use publish::{Feed, FeedStep};
 pub use rollout::{
-    CreateRefused, RegionProgress, Rollout, RolloutId, RolloutRecord, RolloutState, Rollouts,
+    AskRefused, CallCounters, CreateRefused, CreateRollout, FAULT_KINDS, FUEL_BUCKETS, Gate,
+    GateKind, GateReading, GateVerdict, InvalidPlace, InvalidText, LATE_STAMP_MS, LATENCY_BUCKETS,
+    NewRollout, PlanRefused, PreviousRollout, ROLLOUT_HISTORY_MAX, ROLLOUT_TEXT_BYTES_MAX,
+    ROLLOUT_WAIT_MS_MAX, RegionProgress, Rollout, RolloutAsk, RolloutCommand, RolloutCounters,
+    RolloutDecision, RolloutEnd, RolloutEvent, RolloutGates, RolloutHistory, RolloutId,
+    RolloutPlace, RolloutPlan, RolloutRecord, RolloutStage, RolloutState, RolloutText, Rollouts,
+    STAGES_MAX, SelfTest, VersionUse,
 };
 pub use row::{Absorbed, Fold, FoldStep, Held, Row, RowState, Settled};
 pub use start_check::{StartCheck, StartVerdict};

@@ -2,129 +2,104 @@
 //!
 //! Uploading and activating are two things. A rollout is folded from records that travel through
 //! the control topics, in (HLC, region) order, so that it is the same in every region, whatever
-//! order they arrive in. Here it has one stage, with all regions.
+//! order they arrive in. Its way is distributing, then the shadow if the plan has one, then stage
+//! after stage, then complete; on it can be paused, and aborted until it is complete.
+//!
+//! Whoever runs a region calls, through [`crate::ControlPartition`], and says what comes back:
+//!
+//! 1. [`Rollouts::create`] when a rollout is asked for, and [`Rollouts::ask`] when something is
+//!    asked of one. A refusal changes nothing.
+//! 2. [`Rollouts::to_test`] after each turn: these versions are to be tested, aside, and the result
+//!    given with [`crate::ControlPartition::self_tested`].
+//! 3. [`Rollouts::due`] in each turn: that this region has a version, and what it stamps from here
+//!    on. The stamps hold for writes once the turn is committed.
+//! 4. [`Rollouts::report`] once a heartbeat, with what was counted since the last one, and then
+//!    [`Rollouts::decide`]: what the owner decides, by gates and time.
+//!
+//! **Stamps.** A region stamps what its own last `Active` or `Inactive` says, and nothing else, so
+//! that its stamp never changes by what others say before it has answered. It says `Active` only
+//! while it knows that every counted region has the version. A record that comes late can take back
+//! a stage (a claim, an abort before it in the order); then the region goes back, and as the
+//! stamp travels with each change, no conflict has two outcomes by that.
+
+mod ask;
+mod decide;
+mod due;
+mod fold;
+mod gates;
+mod plan;
+mod record;
+mod report;
+#[cfg(test)]
+mod tests;
+mod usage;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use thiserror::Error;
+use crate::{ChangeId, RegionId, Stamp, TableName};
+use decide::Settled;
+use fold::Folded;
 
-use crate::planted::{self, Bug};
-use crate::{ChangeId, FunctionVersion, RegionId, Stamp, TableName};
-
-/// A rollout's identity: its first record's.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct RolloutId(pub ChangeId);
-
-impl fmt::Display for RolloutId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.event_id())
-    }
-}
-
-/// What a region says of a rollout.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RolloutRecord {
-    /// A table is to get a version.
-    Create {
-        /// The table.
-        table: TableName,
-        /// The version.
-        version: FunctionVersion,
-        /// The table's last rollout, as far as the creating region knew. Of two rollouts made apart
-        /// after the same one the later loses.
-        previous: Option<RolloutId>,
-    },
-    /// The region has the component, verified and compiled.
-    Ready {
-        /// The rollout.
-        rollout: RolloutId,
-    },
-    /// From here on the region stamps the table's changes with the version.
-    Active {
-        /// The rollout.
-        rollout: RolloutId,
-    },
-}
-
-/// How far a rollout is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RolloutState {
-    /// Not every region has the component.
-    Distributing,
-    /// Every region has it; some stamp it.
-    Stage,
-    /// Every region stamps it.
-    Complete,
-    /// Another rollout of the table came first. It was active nowhere and never will be.
-    Superseded,
-}
-
-impl RolloutState {
-    /// The word of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Distributing => "distributing",
-            Self::Stage => "stage",
-            Self::Complete => "complete",
-            Self::Superseded => "superseded",
-        }
-    }
-}
-
-/// How far one region is with a rollout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct RegionProgress {
-    /// It has the component, verified and compiled.
-    pub ready: bool,
-    /// It stamps its changes with it.
-    pub active: bool,
-}
-
-/// A rollout, as far as this region knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rollout {
-    /// Its identity; also says who created it, and when.
-    pub id: RolloutId,
-    /// The table.
-    pub table: TableName,
-    /// The version.
-    pub version: FunctionVersion,
-    /// The version before it; none where the table was last-writer-wins.
-    pub previous_version: Option<FunctionVersion>,
-    /// How far it is.
-    pub state: RolloutState,
-    /// How far each region is.
-    pub regions: BTreeMap<RegionId, RegionProgress>,
-}
-
-/// Why a rollout cannot be created here.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum CreateRefused {
-    /// One rollout a table at a time.
-    #[error("rollout {id} of this table to {version} is under way")]
-    Open {
-        /// The other rollout.
-        id: RolloutId,
-        /// Its version.
-        version: FunctionVersion,
-    },
-}
+pub use ask::{AskRefused, CreateRefused, NewRollout, RolloutAsk};
+pub use fold::ROLLOUT_HISTORY_MAX;
+pub use gates::{GateKind, GateReading, GateVerdict};
+pub use plan::{
+    Gate, PlanRefused, ROLLOUT_WAIT_MS_MAX, RolloutGates, RolloutPlan, RolloutStage, STAGES_MAX,
+};
+pub use record::{
+    CreateRollout, InvalidPlace, InvalidText, PreviousRollout, ROLLOUT_TEXT_BYTES_MAX,
+    RolloutCommand, RolloutDecision, RolloutEnd, RolloutId, RolloutPlace, RolloutRecord,
+    RolloutText, SelfTest,
+};
+pub use report::{CallCounters, FAULT_KINDS, FUEL_BUCKETS, LATENCY_BUCKETS, RolloutCounters};
+pub use usage::{LATE_STAMP_MS, VersionUse};
+pub use view::{RegionProgress, Rollout, RolloutEvent, RolloutHistory, RolloutState};
 
 /// All rollouts that this region knows of.
 #[derive(Clone, Debug)]
 pub struct Rollouts {
     me: RegionId,
     regions: BTreeSet<RegionId>,
-    records: BTreeMap<ChangeId, RolloutRecord>,
-    folded: BTreeMap<RolloutId, Rollout>,
+    /// The creations, by table.
+    creations: BTreeMap<TableName, BTreeMap<RolloutId, RolloutRecord>>,
+    /// What is said of a rollout, also of one whose creation is not here yet.
+    sayings: BTreeMap<RolloutId, BTreeMap<ChangeId, RolloutRecord>>,
+    /// The last report of each region, and which record that is.
+    reports: BTreeMap<RolloutId, BTreeMap<RegionId, (ChangeId, RolloutCounters)>>,
+    /// Which table a rollout is of.
+    table_of: BTreeMap<RolloutId, TableName>,
+    tables: BTreeMap<TableName, Folded>,
+    settled: BTreeMap<RolloutId, Settled>,
 }
 
 impl Rollouts {
     /// None yet, in the eyes of `me`, one of `regions`.
     pub fn new(me: RegionId, regions: impl IntoIterator<Item = RegionId>) -> Self {
-        let regions = regions.into_iter().collect();
-        Self { me, regions, records: BTreeMap::new(), folded: BTreeMap::new() }
+        Self {
+            me,
+            regions: regions.into_iter().collect(),
+            creations: BTreeMap::new(),
+            sayings: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            table_of: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            settled: BTreeMap::new(),
+        }
+    }
+
+    /// As [`Rollouts::new`], with records that were kept.
+    pub fn restore(
+        me: RegionId,
+        regions: impl IntoIterator<Item = RegionId>,
+        records: impl IntoIterator<Item = (ChangeId, RolloutRecord)>,
+    ) -> Self {
+        let mut rollouts = Self::new(me, regions);
+        for (id, record) in records {
+            rollouts.keep(id, record);
+        }
+        rollouts.fold_all();
+        rollouts
     }
 
     /// The regions are these now. A rollout waits no longer for one that is gone, and does for one
@@ -132,231 +107,125 @@ impl Rollouts {
     pub fn set_regions(&mut self, regions: BTreeSet<RegionId>) {
         if regions != self.regions {
             self.regions = regions;
-            self.folded = self.fold();
+            self.fold_all();
         }
-    }
-
-    /// False while some region stamps a table with a version that this one does not yet: then what
-    /// it wrote would be resolved by another function than its users expect.
-    pub fn stamps_with_the_others(&self) -> bool {
-        let active = |rollout: &Rollout| rollout.regions.values().any(|region| region.active);
-        let mine =
-            |rollout: &Rollout| rollout.regions.get(&self.me).is_some_and(|region| region.active);
-        let tables: BTreeSet<&TableName> = self.folded.values().map(|r| &r.table).collect();
-        tables.into_iter().filter_map(|table| self.current(table)).all(|r| !active(r) || mine(r))
     }
 
     /// Takes in a record, of any region, in any order.
     pub fn insert(&mut self, id: ChangeId, record: RolloutRecord) {
-        self.records.insert(id, record);
-        self.folded = self.fold();
+        if let Some(table) = self.keep(id, record) {
+            self.fold(&table);
+        }
     }
 
     /// Every rollout, in the order of creation.
     pub fn iter(&self) -> impl Iterator<Item = &Rollout> {
-        self.folded.values()
+        self.table_of.keys().filter_map(|id| self.get(id))
     }
 
     /// One rollout.
     pub fn get(&self, id: &RolloutId) -> Option<&Rollout> {
-        self.folded.get(id)
+        self.tables.get(self.table_of.get(id)?)?.rollouts.get(id)
     }
 
     /// The table's rollout that counts: the last that was not superseded.
     pub fn current(&self, table: &TableName) -> Option<&Rollout> {
-        let of_table = self.folded.values().filter(|rollout| rollout.table == *table);
-        of_table.rev().find(|rollout| rollout.state != RolloutState::Superseded)
+        let won = |rollout: &&Rollout| rollout.state != RolloutState::Superseded;
+        self.of_table(table).rfind(won)
     }
 
-    /// The record that would create a rollout.
-    pub fn create(
-        &self,
-        table: TableName,
-        version: FunctionVersion,
-    ) -> Result<RolloutRecord, CreateRefused> {
-        let current = self.current(&table);
-        if let Some(open) = current.filter(|rollout| rollout.state != RolloutState::Complete) {
-            return Err(CreateRefused::Open { id: open.id.clone(), version: open.version });
-        }
-        let previous = current.map(|rollout| rollout.id.clone());
-        Ok(RolloutRecord::Create { table, version, previous })
+    /// The rollouts that have not ended.
+    pub fn open(&self) -> impl Iterator<Item = &Rollout> {
+        self.iter().filter(|rollout| rollout.state.is_open())
     }
 
-    /// What this region stamps the table's changes with.
-    pub fn stamp(&self, table: &TableName) -> Stamp {
-        let active = self.folded.values().rev().find(|rollout| {
-            rollout.table == *table && rollout.regions.get(&self.me).is_some_and(|me| me.active)
-        });
-        active.map_or(Stamp::Lww, |rollout| Stamp::Function(rollout.version))
-    }
-
-    /// The tables that this region stamps with a function.
+    /// The tables that had a rollout, each with what this region stamps it with.
     pub fn stamps(&self) -> BTreeMap<TableName, Stamp> {
-        let tables: BTreeSet<&TableName> = self.folded.values().map(|r| &r.table).collect();
-        tables.into_iter().map(|table| (table.clone(), self.stamp(table))).collect()
+        self.tables().map(|table| (table.clone(), self.stamp(table))).collect()
     }
 
-    /// What this region should say next, given which components it has. Saying `Active` is what
-    /// activates: nothing is activated before every region has it.
-    pub fn due(&self, is_here: impl Fn(&FunctionVersion) -> bool) -> Vec<RolloutRecord> {
-        let mut due = Vec::new();
-        for rollout in self.folded.values() {
-            let me = rollout.regions.get(&self.me).copied().unwrap_or_default();
-            match rollout.state {
-                RolloutState::Superseded | RolloutState::Complete => {}
-                RolloutState::Distributing if !me.ready && is_here(&rollout.version) => {
-                    due.push(RolloutRecord::Ready { rollout: rollout.id.clone() });
+    /// The record that reports what this region has counted of a rollout's version since it last
+    /// reported; none if that is nothing, or the rollout is over. What it reported before is taken
+    /// from that report: a restart loses only what was not reported yet.
+    pub fn report(&self, id: &RolloutId, since: &RolloutCounters) -> Option<RolloutRecord> {
+        let is_open = self.get(id).is_some_and(|rollout| rollout.state.is_open());
+        if !is_open || *since == RolloutCounters::default() {
+            return None;
+        }
+        let reported = self.reports.get(id).and_then(|reports| reports.get(&self.me));
+        let mut counters = reported.map(|(_, counters)| *counters).unwrap_or_default();
+        counters.add(since);
+        Some(RolloutRecord::Report { rollout: id.clone(), counters: Box::new(counters) })
+    }
+
+    /// What all regions have reported of a rollout's version.
+    pub fn reported(&self, id: &RolloutId) -> RolloutCounters {
+        let mut all = RolloutCounters::default();
+        for (_, counters) in self.reports.get(id).into_iter().flat_map(BTreeMap::values) {
+            all.add(counters);
+        }
+        all
+    }
+
+    /// What each region has reported of a rollout's version.
+    pub fn reports(&self, id: &RolloutId) -> impl Iterator<Item = (&RegionId, &RolloutCounters)> {
+        let reports = self.reports.get(id).into_iter().flatten();
+        reports.map(|(region, (_, counters))| (region, counters))
+    }
+
+    fn tables(&self) -> impl Iterator<Item = &TableName> {
+        self.tables.keys()
+    }
+
+    fn of_table(&self, table: &TableName) -> impl DoubleEndedIterator<Item = &Rollout> {
+        self.tables.get(table).into_iter().flat_map(|folded| folded.rollouts.values())
+    }
+
+    /// Keeps a record, and answers the table whose rollouts are to be folded again.
+    fn keep(&mut self, id: ChangeId, record: RolloutRecord) -> Option<TableName> {
+        match record {
+            RolloutRecord::Create(ref create) => {
+                let (table, rollout) = (create.table.clone(), RolloutId(id));
+                self.table_of.insert(rollout.clone(), table.clone());
+                self.creations.entry(table.clone()).or_default().insert(rollout, record);
+                Some(table)
+            }
+            RolloutRecord::Report { rollout, counters } => {
+                let reports = self.reports.entry(rollout).or_default();
+                if reports.get(&id.region).is_none_or(|(last, _)| *last < id) {
+                    reports.insert(id.region.clone(), (id, *counters));
                 }
-                RolloutState::Distributing
-                    if planted::is(Bug::ActivateEarly) && me.ready && !me.active =>
-                {
-                    due.push(RolloutRecord::Active { rollout: rollout.id.clone() });
-                }
-                RolloutState::Stage if !me.active => {
-                    due.push(RolloutRecord::Active { rollout: rollout.id.clone() });
-                }
-                RolloutState::Distributing | RolloutState::Stage => {}
+                None
+            }
+            RolloutRecord::Ready { ref rollout, .. }
+            | RolloutRecord::Unready { ref rollout, .. }
+            | RolloutRecord::Command { ref rollout, .. }
+            | RolloutRecord::Decision { ref rollout, .. }
+            | RolloutRecord::Active { ref rollout }
+            | RolloutRecord::Inactive { ref rollout } => {
+                let rollout = rollout.clone();
+                let table = self.table_of.get(&rollout).cloned();
+                self.sayings.entry(rollout).or_default().insert(id, record);
+                table
             }
         }
-        due
     }
 
-    fn fold(&self) -> BTreeMap<RolloutId, Rollout> {
-        let mut folded = BTreeMap::new();
-        let mut last: BTreeMap<&TableName, RolloutId> = BTreeMap::new();
-        for (id, record) in &self.records {
-            let RolloutRecord::Create { table, version, previous } = record else { continue };
-            let id = RolloutId(id.clone());
-            let wins = last.get(table) == previous.as_ref();
-            let before: Option<&Rollout> = previous.as_ref().and_then(|id| folded.get(id));
-            let rollout = Rollout {
-                id: id.clone(),
-                table: table.clone(),
-                version: *version,
-                previous_version: before.map(|rollout| rollout.version),
-                state: if wins { RolloutState::Distributing } else { RolloutState::Superseded },
-                regions: self.regions.iter().map(|r| (r.clone(), Default::default())).collect(),
-            };
-            folded.insert(id.clone(), rollout);
-            if wins {
-                last.insert(table, id);
-            }
-        }
-        for (id, record) in &self.records {
-            let (rollout, active) = match record {
-                RolloutRecord::Create { .. } => continue,
-                RolloutRecord::Ready { rollout } => (rollout, false),
-                RolloutRecord::Active { rollout } => (rollout, true),
-            };
-            let region = folded.get_mut(rollout).and_then(|r| r.regions.get_mut(&id.region));
-            if let Some(region) = region {
-                region.ready = true;
-                region.active |= active;
-            }
-        }
-        for rollout in folded.values_mut() {
-            if rollout.state == RolloutState::Distributing {
-                rollout.state = progress(&rollout.regions);
-            }
-        }
-        folded
-    }
-}
-
-fn progress(regions: &BTreeMap<RegionId, RegionProgress>) -> RolloutState {
-    if regions.values().all(|region| region.active) {
-        RolloutState::Complete
-    } else if regions.values().all(|region| region.ready) {
-        RolloutState::Stage
-    } else {
-        RolloutState::Distributing
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Hlc;
-
-    fn region(name: &str) -> RegionId {
-        name.parse().unwrap()
-    }
-
-    fn at(n: u64, name: &str) -> ChangeId {
-        ChangeId { hlc: Hlc::from_bits(n).unwrap(), region: region(name) }
-    }
-
-    fn known_to(me: &str) -> Rollouts {
-        Rollouts::new(region(me), vec![region("a"), region("b")])
-    }
-
-    fn table() -> TableName {
-        "carts".parse().unwrap()
-    }
-
-    const V1: FunctionVersion = FunctionVersion([1; 32]);
-    const V2: FunctionVersion = FunctionVersion([2; 32]);
-
-    #[test]
-    fn nothing_is_active_before_every_region_has_it() {
-        let mut a = known_to("a");
-        let create = a.create(table(), V1).unwrap();
-        a.insert(at(1, "a"), create);
-        let rollout = RolloutId(at(1, "a"));
-        assert!(a.due(|_| false).is_empty());
-        let ready = RolloutRecord::Ready { rollout: rollout.clone() };
-        assert_eq!(a.due(|v| *v == V1), vec![ready.clone()]);
-        a.insert(at(2, "a"), ready.clone());
-        assert!(a.due(|_| true).is_empty());
-        assert!(matches!(a.create(table(), V2), Err(CreateRefused::Open { .. })));
-        a.insert(at(2, "b"), ready);
-        let active = RolloutRecord::Active { rollout: rollout.clone() };
-        assert_eq!(a.due(|_| true), vec![active.clone()]);
-        assert_eq!(a.stamp(&table()), Stamp::Lww);
-        a.insert(at(3, "a"), active.clone());
-        assert_eq!(a.stamp(&table()), Stamp::Function(V1));
-        assert_eq!(a.get(&rollout).unwrap().state, RolloutState::Stage);
-        a.insert(at(4, "b"), active);
-        assert_eq!(a.get(&rollout).unwrap().state, RolloutState::Complete);
-        assert!(a.create(table(), V2).is_ok());
-    }
-
-    #[test]
-    fn of_two_made_apart_the_later_loses_and_is_active_nowhere() {
-        let create = |version| RolloutRecord::Create { table: table(), version, previous: None };
-        let (first, second) = (at(1, "a"), at(2, "b"));
-        for order in [[&first, &second], [&second, &first]] {
-            let mut a = known_to("a");
-            for id in order {
-                a.insert(id.clone(), create(if *id == first { V1 } else { V2 }));
-            }
-            let state = |id: &ChangeId| a.get(&RolloutId(id.clone())).unwrap().state;
-            assert_eq!(state(&first), RolloutState::Distributing);
-            assert_eq!(state(&second), RolloutState::Superseded);
-            assert_eq!(
-                a.due(|_| true),
-                vec![RolloutRecord::Ready { rollout: RolloutId(first.clone()) }]
-            );
+    fn fold_all(&mut self) {
+        for table in self.creations.keys().cloned().collect::<Vec<_>>() {
+            self.fold(&table);
         }
     }
 
-    #[test]
-    fn a_region_stamps_the_last_version_it_activated() {
-        let mut a = known_to("a");
-        for (n, version) in [(10, V1), (20, V2)] {
-            let create = a.create(table(), version).unwrap();
-            a.insert(at(n, "a"), create);
-            for (i, name) in ["a", "b"].into_iter().enumerate() {
-                let rollout = RolloutId(at(n, "a"));
-                a.insert(
-                    at(n + 1 + i as u64, name),
-                    RolloutRecord::Ready { rollout: rollout.clone() },
-                );
-                a.insert(at(n + 3 + i as u64, name), RolloutRecord::Active { rollout });
-            }
+    fn fold(&mut self, table: &TableName) {
+        let Some(creations) = self.creations.get(table) else { return };
+        let mut records: Vec<(&ChangeId, &RolloutRecord)> = Vec::new();
+        for (rollout, creation) in creations {
+            records.push((&rollout.0, creation));
+            records.extend(self.sayings.get(rollout).into_iter().flatten());
         }
-        assert_eq!(a.stamp(&table()), Stamp::Function(V2));
-        assert_eq!(a.current(&table()).unwrap().previous_version, Some(V1));
-        assert_eq!(a.stamps().len(), 1);
+        records.sort_by_key(|(id, _)| *id);
+        let folded = fold::fold(records, &self.regions);
+        self.tables.insert(table.clone(), folded);
     }
 }

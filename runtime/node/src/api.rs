@@ -7,6 +7,7 @@ mod functions;
 mod links;
 mod metrics;
 mod params;
+mod plan;
 mod quarantine;
 mod rollouts;
 mod rows;
@@ -47,6 +48,7 @@ mod routes {
     pub const FUNCTION_LOG: &str = "/v1/merge-functions/{version}/log";
     pub const ROLLOUTS: &str = "/v1/rollouts";
     pub const ROLLOUT: &str = "/v1/rollouts/{id}";
+    pub const ROLLOUT_COMMAND: &str = "/v1/rollouts/{id}/{verb}";
     pub const CONFLICTS: &str = "/v1/conflicts";
     pub const CONFLICT: &str = "/v1/conflicts/{id}";
     pub const DIGESTS: &str = "/v1/digests";
@@ -72,8 +74,9 @@ pub fn router(api: Api) -> Router {
         .route(routes::FUNCTION, get(functions::show))
         .route(routes::COMPONENT, get(functions::component))
         .route(routes::FUNCTION_LOG, get(functions::log))
-        .route(routes::ROLLOUTS, get(rollouts::list))
+        .route(routes::ROLLOUTS, get(rollouts::list).post(rollouts::create))
         .route(routes::ROLLOUT, get(rollouts::show))
+        .route(routes::ROLLOUT_COMMAND, post(rollouts::command))
         .route(routes::CONFLICTS, get(conflicts::list))
         .route(routes::CONFLICT, get(conflicts::show))
         .route(routes::DIGESTS, get(state::digests))

@@ -15,8 +15,10 @@ mod functions;
 mod json;
 mod local;
 mod output;
+mod plan;
 mod quarantine;
 mod recorded;
+mod rollout;
 mod rows;
 mod topology;
 
@@ -64,6 +66,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Function(command) => function::run(command, &out),
         Command::Functions(command) => functions::run(command, &client(), &out),
         Command::Conflicts(command) => conflicts::run(command, &client(), &out),
+        Command::Rollout(command) => rollout::run(command, &client(), &out),
         Command::Quarantine(command) => quarantine::run(command, &client(), &out),
         Command::Digests(args) => digests::run(&args, &cli.shared, &out),
         Command::Topology => topology::show(&client(), &out),

@@ -43,6 +43,10 @@ pub enum Code {
     ComponentTooLarge,
     ChecksumMismatch,
     RolloutOpen,
+    RolloutEnded,
+    RolloutNotThere,
+    PlanRefused,
+    RegionsSilent,
     NotReplayable,
     TooManyTables,
     TooManyRequests,
@@ -58,7 +62,7 @@ pub enum Code {
 
 impl Code {
     /// Every kind, for the reference.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 40] = [
         Self::InvalidTable,
         Self::InvalidRowPk,
         Self::InvalidRow,
@@ -84,6 +88,10 @@ impl Code {
         Self::ComponentTooLarge,
         Self::ChecksumMismatch,
         Self::RolloutOpen,
+        Self::RolloutEnded,
+        Self::RolloutNotThere,
+        Self::PlanRefused,
+        Self::RegionsSilent,
         Self::NotReplayable,
         Self::TooManyTables,
         Self::TooManyRequests,
@@ -173,6 +181,18 @@ impl Code {
             Self::RolloutOpen => {
                 ("rollout-open", S::CONFLICT, "Another rollout of this table is under way")
             }
+            Self::RolloutEnded => ("rollout-ended", S::CONFLICT, "The rollout has ended"),
+            Self::RolloutNotThere => (
+                "rollout-not-there",
+                S::CONFLICT,
+                "The rollout is not where this can be asked of it",
+            ),
+            Self::PlanRefused => {
+                ("plan-refused", S::UNPROCESSABLE_ENTITY, "The rollout does not fit the regions")
+            }
+            Self::RegionsSilent => {
+                ("regions-silent", S::CONFLICT, "Regions that this needs are not heard")
+            }
             Self::NotReplayable => {
                 ("not-replayable", S::CONFLICT, "The record cannot be read once more")
             }
@@ -229,6 +249,11 @@ impl Problem {
     /// What kind it is.
     pub fn code(&self) -> Code {
         self.code
+    }
+
+    /// What is wrong in particular.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 }
 

@@ -15,8 +15,10 @@
 mod controller;
 mod links;
 mod merging;
+mod observe;
 mod publisher;
 mod reader;
+mod rollouts;
 mod shard;
 mod start;
 mod startup;
@@ -34,14 +36,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use syncline_applier::{KeptDone, KeptWork, Site, WriteRequest};
 use syncline_core::{
     CONTROL_PARTITION, FunctionVersion, Image, PartitionCount, Precondition, RegionId, RowKey,
-    TableName, partition_of,
+    partition_of,
 };
 use syncline_host::{Compiler, Host};
 use syncline_store::{DiskStore, Engine};
 use tokio::sync::oneshot;
 
-pub use controller::{DeployError, Deployed, RolloutView};
 pub use links::Cuts;
+pub use observe::Sample;
+pub use rollouts::{DeployError, Deployed, GateView, PLAN_CONFLICTS_MAX, RolloutView};
 pub use shard::{Acknowledged, KeptError, WriteError};
 pub use start::StartError;
 pub use startup::Awaited;
@@ -51,6 +54,7 @@ pub use verification::{VERIFY_MS_MAX, VerifyError};
 use crate::config::LimitsConfig;
 use controller::ControlWork;
 use links::LinkStates;
+use observe::Observer;
 use shard::ShardWork;
 use startup::Startup;
 
@@ -93,6 +97,7 @@ pub(crate) struct Shared {
     pub(crate) host: Host,
     pub(crate) links: LinkStates,
     pub(crate) startup: Startup,
+    pub(crate) observer: Observer,
     pub(crate) cuts: Cuts,
     pub(crate) stopping: AtomicBool,
     /// Why the region can go on no longer, and since when; set once.
@@ -253,28 +258,6 @@ impl Region {
         self.shared.links.view(&self.shared)
     }
 
-    /// Has a table resolve its conflicts with a component that was admitted.
-    pub async fn deploy(
-        &self,
-        table: TableName,
-        admitted: syncline_host::Admitted,
-        component: Vec<u8>,
-    ) -> Result<Deployed, DeployError> {
-        if let Some(awaited) = self.starting() {
-            return Err(DeployError::Starting { awaited });
-        }
-        let (reply, answer) = oneshot::channel();
-        self.control(ControlWork::Deploy { table, admitted, component, reply }).await;
-        answer.await.unwrap_or(Err(DeployError::Stopping))
-    }
-
-    /// All rollouts that this region knows of.
-    pub async fn rollouts(&self) -> Vec<RolloutView> {
-        let (reply, answer) = oneshot::channel();
-        self.control(ControlWork::Inspect(reply)).await;
-        answer.await.unwrap_or_default()
-    }
-
     /// True if the function can be called here.
     pub fn is_loaded(&self, version: &FunctionVersion) -> bool {
         self.shared.host.manifest(version).is_some()
@@ -283,6 +266,11 @@ impl Region {
     /// What a loaded merge function had to say in this region since its start. None: it is not loaded.
     pub fn function_log(&self, version: &FunctionVersion) -> Option<syncline_host::FunctionLog> {
         self.shared.host.log(version)
+    }
+
+    /// Another thread of the region, to be waited for at its end.
+    fn also(&self, thread: JoinHandle<()>) {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
     }
 
     async fn control(&self, work: ControlWork) {

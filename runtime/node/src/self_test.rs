@@ -16,25 +16,18 @@ const CORPUS: &str = include_str!("self_test/corpus.json");
 /// Why a self-test came to nothing. It says nothing about the function.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SelfTestError {
-    /// The cases that came with the rollout.
-    #[error("read the rollout's cases")]
+    /// The corpus is none.
+    #[error("read the corpus")]
     Cases(#[from] InvalidCase),
     /// The function could not be called.
     #[error(transparent)]
     Call(#[from] Failure),
 }
 
-/// A hash of what a loaded function makes of the corpus and of the given cases: each answer or
-/// fault, and the fuel that it took.
-pub(crate) fn digest(
-    host: &Host,
-    version: FunctionVersion,
-    given: Option<&str>,
-) -> Result<[u8; 32], SelfTestError> {
-    let mut cases = Case::read(CORPUS)?;
-    if let Some(given) = given {
-        cases.extend(Case::read(given)?);
-    }
+/// A hash of what a loaded function makes of the corpus: each answer or fault, and the fuel that it
+/// took.
+pub(crate) fn digest(host: &Host, version: FunctionVersion) -> Result<[u8; 32], SelfTestError> {
+    let cases = Case::read(CORPUS)?;
     let component = Component { host: host.clone(), version, name: "self-test" };
     let mut hash = Sha256::new();
     for case in &cases {

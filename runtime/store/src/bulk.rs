@@ -34,6 +34,7 @@ const fn part_of(family: Family) -> Part {
             Part::OfPartitions
         }
         Family::Rollout
+        | Family::RolloutReport
         | Family::Membership
         | Family::Founders
         | Family::ComponentFacts

@@ -54,7 +54,7 @@ mod tests {
     use crate::MemoryStore;
     use syncline_core::{
         ComponentChunk, ControlBody, ControlPartition, FunctionVersion, Hlc, MembershipChange,
-        MembershipId, RegionId,
+        MembershipId, NewRollout, RegionId, RolloutPlan, RolloutText,
     };
 
     fn hlc(n: u64) -> Hlc {
@@ -75,7 +75,14 @@ mod tests {
         control.component_is_here(version);
         let chunks = ComponentChunk::split(&component);
         control.say(hlc(1), ControlBody::Component(chunks[0].clone()));
-        let create = control.rollouts().create("t".parse().unwrap(), version).unwrap();
+        let new = NewRollout {
+            table: "t".parse().unwrap(),
+            version,
+            plan: RolloutPlan::default(),
+            actor: RolloutText::default(),
+            why: RolloutText::default(),
+        };
+        let create = control.rollouts().create(new).unwrap();
         control.say(hlc(2), ControlBody::Rollout(create));
         let join = MembershipChange::Join { region: "c".parse().unwrap() };
         let propose = control.membership().propose(join).unwrap();

@@ -1,6 +1,9 @@
 //! What every region knows when the story begins.
 
-use syncline_core::{ChangeId, Hlc, RegionId, RolloutId, RolloutRecord, TableName};
+use syncline_core::{
+    ChangeId, CreateRollout, FunctionVersion, Hlc, RegionId, RolloutDecision, RolloutId,
+    RolloutPlace, RolloutPlan, RolloutRecord, RolloutText, SelfTest, TableName,
+};
 use syncline_store::kv::component::{self, ComponentFacts};
 use syncline_store::kv::rollout;
 use syncline_store::{Batch, MemoryStore};
@@ -39,19 +42,46 @@ pub fn roll_out(
     };
     let Some(first) = regions.first() else { return };
     let id = RolloutId(ChangeId { hlc: at(0), region: first.clone() });
-    let version = function.version();
-    let create = RolloutRecord::Create { table: table(number), version, previous: None };
-    rollout::put(batch, &id.0, &create);
-    for (n, region) in (1..).zip(regions) {
-        for (m, record) in [
-            RolloutRecord::Ready { rollout: id.clone() },
-            RolloutRecord::Active { rollout: id.clone() },
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let id = ChangeId { hlc: at(10 * (m + 1) + n), region: region.clone() };
-            rollout::put(batch, &id, &record);
-        }
+    let create = CreateRollout {
+        table: table(number),
+        version: function.version(),
+        previous: None,
+        plan: RolloutPlan::default(),
+        actor: RolloutText::default(),
+        why: RolloutText::default(),
+    };
+    rollout::put(batch, &id.0, &RolloutRecord::Create(Box::new(create)));
+    let self_test = self_test(function.version());
+    let all = |round: usize, record: RolloutRecord| {
+        let said = (1..).zip(regions).map(move |(n, region)| {
+            let id = ChangeId { hlc: at(10 * round + n), region: region.clone() };
+            (id, record.clone())
+        });
+        said.collect::<Vec<_>>()
+    };
+    let owner = |n: usize, from: RolloutPlace, to: RolloutPlace| {
+        let decision = RolloutRecord::Decision {
+            rollout: id.clone(),
+            decision: RolloutDecision::Move { from, to },
+            gates: Vec::new(),
+            why: RolloutText::default(),
+        };
+        vec![(ChangeId { hlc: at(n), region: first.clone() }, decision)]
+    };
+    let stage = RolloutPlace::Stage(1);
+    for (id, record) in [
+        all(1, RolloutRecord::Ready { rollout: id.clone(), self_test }),
+        owner(20, RolloutPlace::Distributing, stage),
+        all(3, RolloutRecord::Active { rollout: id.clone() }),
+        owner(40, stage, RolloutPlace::Complete),
+    ]
+    .concat()
+    {
+        rollout::put(batch, &id, &record);
     }
+}
+
+/// What the self-test of a version comes to in a region that works.
+pub fn self_test(version: FunctionVersion) -> SelfTest {
+    SelfTest { digest: version.0, profile: 1 }
 }

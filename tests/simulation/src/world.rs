@@ -226,6 +226,11 @@ impl World {
         }
     }
 
+    /// What a clock shows that nobody sets: the same in every region.
+    fn steady_ms(&self) -> u64 {
+        self.now_ms - self.started_ms
+    }
+
     /// Adds to the trace.
     fn note(&mut self, fact: u64) {
         self.trace = (self.trace ^ fact).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);

@@ -3,12 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
-use serde_json::value::RawValue;
-use syncline_core::{CHUNK_BYTES_MAX, ComponentChunk, ControlBody, RolloutId, RolloutRecord};
+use syncline_core::{CHUNK_BYTES_MAX, ComponentChunk, ControlBody, RolloutRecord};
 
 use super::entries::Text;
 use super::fields::{self, Reason};
-use super::membership;
+use super::{membership, rollout};
 
 #[derive(Deserialize)]
 struct TypeAlone<'a> {
@@ -21,13 +20,20 @@ pub(super) fn body(json: &str) -> Result<ControlBody, Reason> {
     let TypeAlone { of } = fields::object(json)?;
     match &*of.0 {
         "component" => component(json).map(ControlBody::Component),
-        "rollout_create" => create(json).map(ControlBody::Rollout),
-        "rollout_ready" => {
-            rollout(json).map(|rollout| ControlBody::Rollout(RolloutRecord::Ready { rollout }))
-        }
+        "rollout_create" => rollout::create(json).map(ControlBody::Rollout),
+        "rollout_ready" => rollout::ready(json).map(ControlBody::Rollout),
+        "rollout_unready" => rollout::unready(json).map(ControlBody::Rollout),
+        "rollout_command" => rollout::command(json).map(ControlBody::Rollout),
+        "rollout_decision" => rollout::decision(json).map(ControlBody::Rollout),
         "rollout_active" => {
-            rollout(json).map(|rollout| ControlBody::Rollout(RolloutRecord::Active { rollout }))
+            let active = |rollout| RolloutRecord::Active { rollout };
+            rollout::about(json).map(active).map(ControlBody::Rollout)
         }
+        "rollout_inactive" => {
+            let inactive = |rollout| RolloutRecord::Inactive { rollout };
+            rollout::about(json).map(inactive).map(ControlBody::Rollout)
+        }
+        "rollout_report" => rollout::report(json).map(ControlBody::Rollout),
         "membership_propose" => membership::propose(json).map(ControlBody::Membership),
         "membership_accept" => membership::accept(json).map(ControlBody::Membership),
         "membership_refuse" => membership::refuse(json).map(ControlBody::Membership),
@@ -62,34 +68,4 @@ fn component(json: &str) -> Result<ComponentChunk, Reason> {
         count: json.count,
         bytes: bytes.into(),
     })
-}
-
-#[derive(Deserialize)]
-struct CreateJson<'a> {
-    #[serde(borrow)]
-    table_name: Text<'a>,
-    #[serde(borrow)]
-    version: Text<'a>,
-    #[serde(borrow)]
-    previous: &'a RawValue,
-}
-
-fn create(json: &str) -> Result<RolloutRecord, Reason> {
-    let json: CreateJson<'_> = fields::object(json)?;
-    Ok(RolloutRecord::Create {
-        table: json.table_name.0.parse().map_err(|error| format!("table_name: {error}"))?,
-        version: fields::version(&json.version.0)?,
-        previous: fields::record_id_or_null("previous", json.previous)?.map(RolloutId),
-    })
-}
-
-#[derive(Deserialize)]
-struct RolloutJson<'a> {
-    #[serde(borrow)]
-    rollout: &'a RawValue,
-}
-
-fn rollout(json: &str) -> Result<RolloutId, Reason> {
-    let RolloutJson { rollout } = fields::object(json)?;
-    fields::record_id("rollout", rollout.get()).map(RolloutId)
 }

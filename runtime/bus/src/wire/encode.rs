@@ -6,11 +6,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use syncline_core::{
     ChangeId, ChangeRecord, ControlBody, ControlRecord, Cut, Heartbeat, Hlc, Image,
-    MembershipAnswer, MembershipChange, MembershipRecord, Operation, RegionId, RolloutRecord,
-    TableName, VersionVector,
+    MembershipAnswer, MembershipChange, MembershipRecord, Operation, RegionId, TableName,
+    VersionVector,
 };
 
 use super::civil::rfc3339;
+use super::rollout;
 use super::{CONTENT_TYPE, CONTROL_KEY, HEARTBEAT_KEY, WIRE_VERSION};
 use crate::Envelope;
 
@@ -109,30 +110,9 @@ fn body_json(body: &ControlBody) -> Vec<u8> {
             json.text("bytes", &BASE64.encode(&chunk.bytes));
             json.close()
         }
-        ControlBody::Rollout(record) => rollout_json(record),
+        ControlBody::Rollout(record) => rollout::encode(record),
         ControlBody::Membership(record) => membership_json(record),
     }
-}
-
-fn rollout_json(record: &RolloutRecord) -> Vec<u8> {
-    let mut json = Object::open(256);
-    match record {
-        RolloutRecord::Create { table, version, previous } => {
-            json.text("type", "rollout_create");
-            json.text("table_name", table.as_str());
-            json.display("version", version);
-            json.id_or_null("previous", previous.as_ref().map(|previous| &previous.0));
-        }
-        RolloutRecord::Ready { rollout } => {
-            json.text("type", "rollout_ready");
-            json.id("rollout", &rollout.0);
-        }
-        RolloutRecord::Active { rollout } => {
-            json.text("type", "rollout_active");
-            json.id("rollout", &rollout.0);
-        }
-    }
-    json.close()
 }
 
 fn membership_json(record: &MembershipRecord) -> Vec<u8> {
@@ -200,16 +180,16 @@ fn vector_json(vector: &VersionVector) -> Vec<u8> {
 }
 
 /// A JSON object that is being written, member by member, in the order of the calls.
-struct Object(Vec<u8>);
+pub(super) struct Object(Vec<u8>);
 
 impl Object {
-    fn open(capacity: usize) -> Self {
+    pub(super) fn open(capacity: usize) -> Self {
         let mut json = Vec::with_capacity(capacity);
         json.push(b'{');
         Self(json)
     }
 
-    fn close(mut self) -> Vec<u8> {
+    pub(super) fn close(mut self) -> Vec<u8> {
         self.0.push(b'}');
         self.0
     }
@@ -238,23 +218,23 @@ impl Object {
         self.0.push(b':');
     }
 
-    fn raw(&mut self, name: &str, json: &[u8]) {
+    pub(super) fn raw(&mut self, name: &str, json: &[u8]) {
         self.name(name);
         self.0.extend_from_slice(json);
     }
 
-    fn text(&mut self, name: &str, text: &str) {
+    pub(super) fn text(&mut self, name: &str, text: &str) {
         self.name(name);
         push_string(&mut self.0, text);
     }
 
-    fn number(&mut self, name: &str, number: u64) {
+    pub(super) fn number(&mut self, name: &str, number: u64) {
         self.name(name);
         push_display(&mut self.0, number);
     }
 
     /// A string whose text never needs an escape.
-    fn display(&mut self, name: &str, value: impl std::fmt::Display) {
+    pub(super) fn display(&mut self, name: &str, value: impl std::fmt::Display) {
         self.name(name);
         self.0.push(b'"');
         push_display(&mut self.0, value);
@@ -269,7 +249,7 @@ impl Object {
         self.raw(name, &vector_json(vector));
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &mut self,
         name: &str,
         items: impl IntoIterator<Item = T>,
@@ -287,14 +267,14 @@ impl Object {
     }
 
     /// The identity of a record that this one speaks of.
-    fn id(&mut self, name: &str, id: &ChangeId) {
+    pub(super) fn id(&mut self, name: &str, id: &ChangeId) {
         let mut json = Self::open(128);
         json.text("region", id.region.as_str());
         json.display("hlc", id.hlc);
         self.raw(name, &json.close());
     }
 
-    fn id_or_null(&mut self, name: &str, id: Option<&ChangeId>) {
+    pub(super) fn id_or_null(&mut self, name: &str, id: Option<&ChangeId>) {
         match id {
             Some(id) => self.id(name, id),
             None => self.raw(name, b"null"),
@@ -307,13 +287,13 @@ impl Object {
     }
 }
 
-fn push_display(json: &mut Vec<u8>, value: impl std::fmt::Display) {
+pub(super) fn push_display(json: &mut Vec<u8>, value: impl std::fmt::Display) {
     // Writing into memory cannot fail.
     let _ = write!(json, "{value}");
 }
 
 /// With the escapes that JSON demands and no others.
-fn push_string(json: &mut Vec<u8>, text: &str) {
+pub(super) fn push_string(json: &mut Vec<u8>, text: &str) {
     json.push(b'"');
     let mut plain = 0;
     for (at, byte) in text.bytes().enumerate() {

@@ -3,10 +3,12 @@
 
 use proptest::prelude::*;
 use syncline_core::{
-    Change, ChangeId, ChangeRecord, ComponentChunk, ControlBody, ControlRecord, Cut,
-    FunctionVersion, Heartbeat, Hlc, Image, MembershipAnswer, MembershipChange, MembershipId,
-    MembershipRecord, Operation, RegionId, RolloutId, RolloutRecord, RowKey, Stamp, TableName,
-    VersionVector,
+    CallCounters, Change, ChangeId, ChangeRecord, ComponentChunk, ControlBody, ControlRecord,
+    CreateRollout, Cut, FunctionVersion, Gate, GateKind, GateReading, Heartbeat, Hlc, Image,
+    MembershipAnswer, MembershipChange, MembershipId, MembershipRecord, Operation, PreviousRollout,
+    RegionId, RolloutCommand, RolloutCounters, RolloutDecision, RolloutEnd, RolloutGates,
+    RolloutId, RolloutPlace, RolloutPlan, RolloutRecord, RolloutStage, RolloutText, RowKey,
+    SelfTest, Stamp, TableName, VersionVector,
 };
 
 pub fn region(name: &str) -> RegionId {
@@ -124,9 +126,85 @@ pub fn rollout_id() -> RolloutId {
     RolloutId(ChangeId { hlc: hlc(1_795_203_212_000, 4), region: region("eu-west-1#2") })
 }
 
+pub fn text(text: &str) -> RolloutText {
+    text.parse().unwrap()
+}
+
+/// The shortest there is, or one with everything.
 pub fn create(previous: Option<RolloutId>) -> ControlRecord {
-    let table = "carts".parse().unwrap();
-    rollout(RolloutRecord::Create { table, version: FunctionVersion([0xab; 32]), previous })
+    let is_first = previous.is_none();
+    let previous = previous.map(|rollout| PreviousRollout { rollout, ended: RolloutEnd::Complete });
+    let gate = |limit_ppm| Some(Gate { limit_ppm, min_conflicts: 500 });
+    let stage = |names: &[&str], rest| RolloutStage {
+        regions: names.iter().map(|name| region(name)).collect(),
+        rest,
+    };
+    let plan = RolloutPlan {
+        stages: vec![stage(&["us-east-1"], false), stage(&["ap-south-1"], true)],
+        bake_ms: 600_000,
+        shadow_ms: 300_000,
+        manual: true,
+        gates: RolloutGates {
+            fault_rate: gate(10_000),
+            shadow_difference_rate: gate(500_000),
+            fuel_p99: gate(800_000),
+        },
+    };
+    rollout(RolloutRecord::Create(Box::new(CreateRollout {
+        table: "carts".parse().unwrap(),
+        version: FunctionVersion([0xab; 32]),
+        previous,
+        plan: if is_first { RolloutPlan::default() } else { plan },
+        actor: text("ana"),
+        why: text(if is_first { "" } else { "carts keep \"gifts\"" }),
+    })))
+}
+
+/// A record of each kind but creations, with a name.
+pub fn rollout_records() -> Vec<(&'static str, ControlRecord)> {
+    let command = |command| RolloutRecord::Command {
+        rollout: rollout_id(),
+        command,
+        actor: text("ana"),
+        why: text("as agreed"),
+    };
+    let (from, to) = (RolloutPlace::Stage(1), RolloutPlace::Stage(2));
+    let decision = |decision| RolloutRecord::Decision {
+        rollout: rollout_id(),
+        decision,
+        gates: vec![GateReading { gate: GateKind::FaultRate, value_ppm: 50_000, conflicts: 520 }],
+        why: text("fault_rate is 5 % of 520 conflicts, the gate is at 1 %"),
+    };
+    let mut calls = CallCounters { conflicts: 520, ..Default::default() };
+    (calls.faults[0], calls.fuel[3], calls.latency[9]) = (26, 520, 520);
+    let shadow = CallCounters::default();
+    let counters = RolloutCounters { live: calls, shadow, different: 3, dropped: 1 };
+    let self_test = SelfTest { digest: [0xcd; 32], profile: 1 };
+    let at = rollout_id;
+    let records = [
+        ("control-rollout-ready", RolloutRecord::Ready { rollout: at(), self_test }),
+        (
+            "control-rollout-unready",
+            RolloutRecord::Unready { rollout: at(), reason: text("it does not compile here") },
+        ),
+        ("control-rollout-promote", command(RolloutCommand::Promote { from, to })),
+        ("control-rollout-pause", command(RolloutCommand::Pause)),
+        ("control-rollout-resume", command(RolloutCommand::Resume { pause: at().0 })),
+        ("control-rollout-abort", command(RolloutCommand::Abort)),
+        ("control-rollout-claim", command(RolloutCommand::Claim { from: region("us-east-1#2") })),
+        (
+            "control-rollout-decision-move",
+            decision(RolloutDecision::Move { from, to: RolloutPlace::Complete }),
+        ),
+        ("control-rollout-decision-abort", decision(RolloutDecision::Abort)),
+        ("control-rollout-active", RolloutRecord::Active { rollout: at() }),
+        ("control-rollout-inactive", RolloutRecord::Inactive { rollout: at() }),
+        (
+            "control-rollout-report",
+            RolloutRecord::Report { rollout: at(), counters: Box::new(counters) },
+        ),
+    ];
+    records.map(|(name, record)| (name, rollout(record))).to_vec()
 }
 
 pub fn membership(record: MembershipRecord) -> ControlRecord {
@@ -316,13 +394,22 @@ pub fn any_control() -> impl Strategy<Value = ControlRecord> {
             let (index, bytes) = (index % count, bytes.into());
             ControlBody::Component(ComponentChunk { version, index, count, bytes })
         });
-    let create = (any_table(), any_version(), prop::option::of(id()))
-        .prop_map(|(table, version, previous)| RolloutRecord::Create { table, version, previous });
-    let rollout = prop_oneof![
-        create,
-        id().prop_map(|rollout| RolloutRecord::Ready { rollout }),
-        id().prop_map(|rollout| RolloutRecord::Active { rollout }),
-    ];
+    let create = (any_table(), any_version(), prop::option::of(id())).prop_map(
+        |(table, version, previous)| {
+            let ControlBody::Rollout(RolloutRecord::Create(like)) = create(previous).body else {
+                panic!("a creation")
+            };
+            RolloutRecord::Create(Box::new(CreateRollout { table, version, ..*like }))
+        },
+    );
+    let others = rollout_records().into_iter().map(|(_, record)| match record.body {
+        ControlBody::Rollout(record) => record,
+        body => panic!("{body:?}"),
+    });
+    let ready = (id(), any::<[u8; 32]>(), any::<u32>()).prop_map(|(rollout, digest, profile)| {
+        RolloutRecord::Ready { rollout, self_test: SelfTest { digest, profile } }
+    });
+    let rollout = prop_oneof![create, ready, prop::sample::select(others.collect::<Vec<_>>()),];
     let body = prop_oneof![
         chunk,
         rollout.prop_map(ControlBody::Rollout),

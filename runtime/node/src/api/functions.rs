@@ -15,16 +15,19 @@ use syncline_store::kv::component;
 use syncline_verifier::{Case, Report};
 
 use super::body::{BODY_TIME_MAX, broken, too_slow};
-use super::params::{self, PathOf};
+use super::params::{self, Params, PathOf, QueryOf};
+use super::rollouts::RolloutForm;
 use super::{Api, blocking};
 use crate::problem::{Code, Problem};
-use crate::region::{DeployError, Deployed, Region, RolloutView, VerifyError};
+use crate::region::{Deployed, Region, RolloutView, VerifyError};
 use crate::text::rfc3339;
 
 /// The component, and room for the rest of the form.
 const FORM_BYTES_MAX: usize = COMPONENT_BYTES_MAX + CASES_BYTES_MAX + (64 << 10);
 /// A text field of the form.
 const FIELD_BYTES_MAX: usize = 1 << 10;
+/// The rollout of the form: far more than one with as many stages as there can be.
+const ROLLOUT_BYTES_MAX: usize = 64 << 10;
 /// All cases of the form.
 const CASES_BYTES_MAX: usize = 1 << 20;
 /// An upload is answered within 20 seconds; what is left of these after the compiler is the verifier's.
@@ -41,14 +44,18 @@ struct Form {
     checksum: Option<String>,
     /// A file of cases, as the verifier reads it.
     cases: Option<String>,
+    /// How it is to be rolled out, as `POST /v1/rollouts` takes it.
+    rollout: Option<String>,
 }
 
-/// `POST /v1/merge-functions`
+/// `POST /v1/merge-functions[?plan=true]`
 pub(super) async fn upload(
     State(api): State<Api>,
+    query: QueryOf,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
+    let plan = Params::of(query, &["plan"])?.flag("plan")?;
     let form = match tokio::time::timeout(BODY_TIME_MAX, read_form(&headers, request)).await {
         Ok(form) => form?,
         Err(_) => return Err(too_slow()),
@@ -64,18 +71,32 @@ pub(super) async fn upload(
     let component = form.component.ok_or_else(|| missing("component"))?;
     check_sum(form.checksum.as_deref(), &component)?;
     let cases = given_cases(form.cases.as_deref())?;
+    let rollout = match &form.rollout {
+        Some(json) => RolloutForm::read(json.as_bytes())?,
+        None => RolloutForm::default(),
+    };
+    rollout.check_beside_upload()?;
     let region = api.region.clone();
     let its_table = table.clone();
-    let (admitted, component, verified) = blocking(move || {
+    let (admitted, was_loaded, component, verified) = blocking(move || {
         let deadline = Instant::now() + Duration::from_millis(ANSWER_MS_MAX);
         let admitted = region.admit(&component).map_err(|refused| refused_upload(&refused))?;
+        let was_loaded = region.is_loaded(&admitted.version);
         let verified = verified(&region, &its_table, &admitted, &component, &cases, deadline)?;
-        Ok((admitted, component, verified))
+        Ok((admitted, was_loaded, component, verified))
     })
     .await?;
+    let new = rollout.rollout(table, admitted.version)?;
+    if plan {
+        let planned = super::plan::of_upload(&api, &new, verified.as_ref()).await;
+        if !was_loaded {
+            api.region.forget(&admitted);
+        }
+        return Ok(Json(planned?).into_response());
+    }
     let size = component.len();
-    let deployed = api.region.deploy(table, admitted.clone(), component).await;
-    let Deployed { rollout, known } = deployed.map_err(not_deployed)?;
+    let deployed = api.region.deploy(new, admitted.clone(), component).await;
+    let Deployed { rollout, known } = deployed.map_err(super::rollouts::refused)?;
     let status = if known { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(uploaded(&rollout, &admitted, size, verified.as_ref()))).into_response())
 }
@@ -169,6 +190,7 @@ async fn read_form(headers: &HeaderMap, mut request: Request) -> Result<Form, Pr
         let limit = match name.as_str() {
             "component" => COMPONENT_BYTES_MAX,
             "cases" => CASES_BYTES_MAX,
+            "rollout" => ROLLOUT_BYTES_MAX,
             _ => FIELD_BYTES_MAX,
         };
         let mut bytes = Vec::new();
@@ -184,9 +206,11 @@ async fn read_form(headers: &HeaderMap, mut request: Request) -> Result<Form, Pr
             "table" => form.table = Some(text(bytes)?),
             "checksum" => form.checksum = Some(text(bytes)?),
             "cases" => form.cases = Some(text(bytes)?),
+            "rollout" => form.rollout = Some(text(bytes)?),
             _ => {
                 let detail = format!(
-                    "the form has no field {name:?}; it has: component, table, checksum, cases"
+                    "the form has no field {name:?}; it has: component, table, checksum, cases, \
+                     rollout"
                 );
                 return Err(Problem::new(Code::InvalidRequest, detail));
             }
@@ -243,20 +267,6 @@ fn refused_upload(refused: &Refused) -> Problem {
     };
     let problem = Problem::new(code, refused).with("reason", refused.code());
     if code == Code::TooManyRequests { problem.retry_after(COMPILER_BUSY_SECONDS) } else { problem }
-}
-
-fn not_deployed(error: DeployError) -> Problem {
-    match error {
-        DeployError::Open { ref rollout_id, .. } => {
-            let id = rollout_id.clone();
-            Problem::new(Code::RolloutOpen, error).with("rollout_id", id)
-        }
-        DeployError::Load(_) => Problem::new(Code::ComponentRefused, error),
-        DeployError::ClockExhausted => Problem::new(Code::ClockAhead, error),
-        DeployError::Store(_) => Problem::new(Code::StoreUnavailable, error).retry_after(10),
-        DeployError::Starting { .. } => Problem::new(Code::Starting, error).retry_after(1),
-        DeployError::Stopping => Problem::new(Code::Stopping, error).retry_after(5),
-    }
 }
 
 /// `GET /v1/merge-functions`
@@ -350,7 +360,7 @@ async fn all(api: &Api) -> Result<Vec<Value>, Problem> {
 
 fn of_table(view: &RolloutView) -> Value {
     let rollout = &view.rollout;
-    let active = rollout.regions.iter().filter(|(_, progress)| progress.active);
+    let active = rollout.regions.iter().filter(|(_, progress)| progress.is_active());
     json!({
         "table": rollout.table.as_str(),
         "state": rollout.state.as_str(),

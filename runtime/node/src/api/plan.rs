@@ -70,7 +70,7 @@ async fn plan(
         "changes": changes,
         "replayed": replayed,
         "refused": refused.map(|problem| {
-            json!({"code": problem.code().as_str(), "detail": problem.detail()})
+            json!({"code": problem.code().parts().0, "detail": problem.detail()})
         }),
     });
     if let Some(verified) = verified {

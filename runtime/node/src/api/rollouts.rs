@@ -18,7 +18,7 @@ use crate::problem::{Code, Problem};
 use crate::region::{DeployError, RolloutView};
 
 pub(super) use form::RolloutForm;
-pub(super) use view::shown;
+pub(super) use view::{names, shown};
 
 /// How long a client is asked to wait for a region that starts or stops.
 const SOON_SECONDS: u32 = 1;
@@ -102,9 +102,7 @@ pub(super) async fn command(
         "pause" => RolloutAsk::Pause,
         "resume" => RolloutAsk::Resume,
         "abort" => RolloutAsk::Abort,
-        "claim" => {
-            RolloutAsk::Claim { owner_is_silent: api.region.is_silent(&view.rollout.owner) }
-        }
+        "claim" => RolloutAsk::Claim { owner_is_silent: api.region.is_silent(&view.rollout.owner) },
         other => {
             let detail = format!(
                 "a rollout has no {other:?}; it has promote, pause, resume, abort and claim"

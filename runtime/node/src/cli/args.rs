@@ -9,6 +9,7 @@ use syncline_store::kv::quarantine::QuarantineId;
 
 use super::conflicts::{CONFLICTS_EXAMPLES, ConflictsCommand};
 use super::function::{CasesArgs, FUNCTION_EXAMPLES, FunctionCommand, Source};
+use super::rollout::{PlanArgs, ROLLOUT_EXAMPLES, RolloutCommand};
 use crate::config::HumanDuration;
 
 const EXIT_CODES: &str = "\
@@ -243,6 +244,9 @@ pub(super) enum Command {
     /// See what met, and how it was resolved.
     #[command(subcommand, after_help = CONFLICTS_EXAMPLES)]
     Conflicts(ConflictsCommand),
+    /// Roll a version out through the regions, and steer it.
+    #[command(subcommand, after_help = ROLLOUT_EXAMPLES)]
+    Rollout(RolloutCommand),
     /// Look after the records that could not be read.
     #[command(subcommand, after_help = QUARANTINE_EXAMPLES)]
     Quarantine(QuarantineCommand),
@@ -396,9 +400,14 @@ pub(super) struct DeployArgs {
     /// The table whose conflicts it resolves.
     #[arg(long, value_name = "TABLE", value_parser = table)]
     pub(super) table: String,
+    #[command(flatten)]
+    pub(super) plan: PlanArgs,
     /// Come back as soon as it is uploaded.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "watch")]
     pub(super) no_wait: bool,
+    /// Show how the rollout goes on, until it ends, however long that takes.
+    #[arg(long)]
+    pub(super) watch: bool,
     /// How long to wait until all regions use it.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub(super) timeout: Duration,
@@ -517,7 +526,7 @@ pub(super) fn row_pk(text: &str) -> Result<String, String> {
     Ok(row_pk.as_str().to_owned())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     HumanDuration::try_from(text.to_owned()).map(|HumanDuration(duration)| duration)
 }
 

@@ -33,6 +33,16 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
+/// What an upload says.
+pub(super) struct Upload<'a> {
+    pub(super) component: &'a [u8],
+    pub(super) table: &'a str,
+    /// Cases to verify it with, as JSON.
+    pub(super) cases: Option<String>,
+    /// How it is to be rolled out, as JSON.
+    pub(super) rollout: Option<String>,
+}
+
 impl Client {
     /// A client of the region at `url`, which has no slash at its end.
     pub(super) fn new(url: &str, token: Option<&str>) -> Self {
@@ -89,13 +99,9 @@ impl Client {
         self.answer(sent)
     }
 
-    /// Uploads a component, with cases to verify it with.
-    pub(super) fn upload(
-        &self,
-        component: &[u8],
-        table: &str,
-        cases: Option<String>,
-    ) -> Result<Answer, Failure> {
+    /// Uploads a component, or asks what would come of that.
+    pub(super) fn upload(&self, upload: Upload<'_>, plan: bool) -> Result<Answer, Failure> {
+        let Upload { component, table, cases, rollout } = upload;
         let file = Part::bytes(component)
             .file_name("component.wasm")
             .mime_str("application/wasm")
@@ -105,8 +111,12 @@ impl Client {
         if let Some(cases) = &cases {
             form = form.text("cases", cases);
         }
+        if let Some(rollout) = &rollout {
+            form = form.text("rollout", rollout);
+        }
         let form = form.part("component", file);
-        let mut request = self.agent.post(format!("{}/v1/merge-functions", self.url));
+        let query = if plan { "?plan=true" } else { "" };
+        let mut request = self.agent.post(format!("{}/v1/merge-functions{query}", self.url));
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
         }

@@ -1,20 +1,14 @@
 //! `syncline deploy`: upload a merge function and watch its rollout.
 
-use std::collections::BTreeMap;
-use std::thread;
-use std::time::{Duration, Instant};
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 use syncline_verifier::Case;
 
 use super::args::DeployArgs;
-use super::client::{Client, encode};
+use super::client::{Client, Upload};
 use super::failure::Failure;
 use super::output::{Output, fields, note, printable};
-
-/// How often the rollout is looked at while the command waits.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+use super::{plan, rollout};
 
 /// The answer to an upload.
 #[derive(Debug, Deserialize)]
@@ -27,23 +21,6 @@ struct Uploaded {
     report: Value,
 }
 
-/// A rollout, as far as it is shown.
-#[derive(Debug, Deserialize)]
-struct Rollout {
-    state: String,
-    #[serde(default)]
-    regions: BTreeMap<String, Region>,
-    #[serde(default)]
-    reason: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct Region {
-    state: String,
-    #[serde(default)]
-    active: bool,
-}
-
 pub(super) fn run(args: &DeployArgs, client: &Client, out: &Output) -> Result<(), Failure> {
     let cases = args.cases.read_any(&args.source)?;
     // What is too large is not even sent: a region would close the connection in the middle, which
@@ -51,63 +28,25 @@ pub(super) fn run(args: &DeployArgs, client: &Client, out: &Output) -> Result<()
     let component = args.source.load()?.bytes;
     let cases: Vec<String> = cases.iter().map(Case::to_json).collect();
     let cases = (!cases.is_empty()).then(|| format!("[{}]", cases.join(",")));
-    let answer = client.upload(&component, &args.table, cases)?;
+    let rollout = (!args.plan.is_default()).then(|| args.plan.body().to_string());
+    let upload = Upload { component: &component, table: &args.table, cases, rollout };
+    let answer = client.upload(upload, args.plan.plan)?;
+    if args.plan.plan {
+        return plan::show(&answer, client, out);
+    }
     let mut uploaded: Uploaded = client.decode(&answer)?;
     let before = if answer.status == 200 { ", as it was before" } else { "" };
     note(&format!("uploaded {}{before}", printable(&uploaded.version)));
-    if let (Some(id), false) = (&uploaded.rollout_id, args.no_wait) {
-        uploaded.state = wait(id, args.timeout, client)?;
+    if let Some(id) = &uploaded.rollout_id {
+        let timeout = (!args.watch).then_some(args.timeout);
+        let waits = args.watch || !(args.no_wait || args.plan.manual);
+        if waits {
+            uploaded.state = rollout::watch(id, timeout, client)?.state;
+        } else if args.plan.manual {
+            note(&format!("`syncline rollout promote {}` begins the next stage", printable(id)));
+        }
     }
     show(&uploaded, out)
-}
-
-/// Waits until all regions use the function, and says on the way how far each is.
-fn wait(id: &str, timeout: Duration, client: &Client) -> Result<String, Failure> {
-    let deadline = Instant::now() + timeout;
-    let path = format!("/v1/rollouts/{}", encode(id));
-    let mut shown = BTreeMap::new();
-    loop {
-        let rollout: Rollout = client.decode(&client.get(&path, &[])?)?;
-        for (name, region) in &rollout.regions {
-            if shown.insert(name.clone(), region.clone()).as_ref() != Some(region) {
-                note(&progress(name, region));
-            }
-        }
-        match rollout.state.as_str() {
-            "complete" => return Ok(rollout.state),
-            "superseded" | "aborted" => return Err(ended(id, &rollout)),
-            _ if Instant::now() >= deadline => return Err(late(id, timeout, &rollout)),
-            _ => thread::sleep(LOOK_EVERY),
-        }
-    }
-}
-
-fn progress(name: &str, region: &Region) -> String {
-    let state = if region.active { "active" } else { &region.state };
-    format!("  {}: {}", printable(name), printable(state))
-}
-
-fn ended(id: &str, rollout: &Rollout) -> Failure {
-    let why = match &rollout.reason {
-        Some(reason) => format!(": {reason}"),
-        None if rollout.state == "superseded" => {
-            ": another rollout of this table came first".to_owned()
-        }
-        None => String::new(),
-    };
-    Failure::Failed(format!("rollout {id} is {}{why}; it is active nowhere", rollout.state))
-}
-
-fn late(id: &str, timeout: Duration, rollout: &Rollout) -> Failure {
-    let missing = rollout.regions.iter().filter(|(_, region)| !region.active);
-    let missing: Vec<&str> = missing.map(|(name, _)| name.as_str()).collect();
-    Failure::Failed(format!(
-        "rollout {id} is {} after {} s, not active in {}; it goes on without this command, \
-         `syncline functions list` shows it",
-        rollout.state,
-        timeout.as_secs_f32(),
-        if missing.is_empty() { "any region".to_owned() } else { missing.join(", ") }
-    ))
 }
 
 fn show(uploaded: &Uploaded, out: &Output) -> Result<(), Failure> {
@@ -143,46 +82,4 @@ fn verified(report: &Value) -> String {
     let recorded = number("recorded");
     let on = format!("on {tried} conflicts, {recorded} of them recorded");
     if broken.is_empty() { on } else { format!("{on}; not {}", broken.join(", not ")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rollout(state: &str) -> Rollout {
-        serde_json::from_value(json!({
-            "state": state,
-            "regions": {
-                "a": {"state": "stage", "active": true},
-                "b": {"state": "distributing", "active": false},
-            },
-        }))
-        .unwrap()
-    }
-
-    fn text(failure: Failure) -> String {
-        match failure {
-            Failure::Failed(text) => text,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn progress_names_the_region_and_how_far_it_is() {
-        let rollout = rollout("stage");
-        assert_eq!(progress("a", &rollout.regions["a"]), "  a: active");
-        assert_eq!(progress("b", &rollout.regions["b"]), "  b: distributing");
-    }
-
-    #[test]
-    fn a_rollout_that_is_late_names_the_regions_it_waits_for() {
-        let text = text(late("r1", Duration::from_millis(1500), &rollout("distributing")));
-        assert!(text.contains("distributing after 1.5 s, not active in b;"), "{text}");
-    }
-
-    #[test]
-    fn a_rollout_that_lost_says_so() {
-        let text = text(ended("r1", &rollout("superseded")));
-        assert!(text.contains("another rollout"), "{text}");
-    }
 }

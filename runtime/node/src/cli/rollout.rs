@@ -55,7 +55,8 @@ fn create(args: &CreateArgs, client: &Client, out: &Output) -> Result<(), Failur
     let mut body = args.plan.body();
     body["table"] = json!(args.table);
     body["version"] = json!(args.version);
-    let query: &[(&str, Option<&str>)] = if args.plan.plan { &[("plan", Some("true"))] } else { &[] };
+    let query: &[(&str, Option<&str>)] =
+        if args.plan.plan { &[("plan", Some("true"))] } else { &[] };
     let body = body.to_string().into_bytes();
     let answer = client.send(Method::POST, "/v1/rollouts", query, body)?;
     if args.plan.plan {
@@ -108,9 +109,9 @@ impl PlanArgs {
 
 /// Who types, as far as the machine says: for the history, not for access.
 fn actor() -> Option<String> {
-    let user = ["SYNCLINE_ACTOR", "USER", "USERNAME"].into_iter().find_map(|name| {
-        std::env::var(name).ok().filter(|value| !value.is_empty())
-    });
+    let user = ["SYNCLINE_ACTOR", "USER", "USERNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
     user.map(|user| user.chars().take(100).collect())
 }
 

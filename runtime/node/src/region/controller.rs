@@ -3,86 +3,55 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use syncline_applier::{
-    ControlApplier, ControlDone, ControlItem, ControlRefused, KeptDone, KeptWork, Loaded,
-};
+use syncline_applier::{ControlApplier, ControlDone, ControlItem, KeptDone, KeptWork, Loaded};
 use syncline_bus::Lane;
 use syncline_core::{
-    CreateRefused, FunctionVersion, RegionId, Rollout, RolloutId, RolloutState, TableName,
+    FunctionVersion, NewRollout, RegionId, Rollout, RolloutAsk, RolloutId, RolloutText, SelfTest,
 };
-use syncline_host::{Admitted, Manifest};
+use syncline_host::{Admitted, Manifest, PROFILE};
 use syncline_store::StoreError;
 use syncline_store::kv::component::{self, ComponentFacts};
-use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::publisher::Feeds;
+use super::rollouts::{DeployError, Deployed, RolloutView};
 use super::shard::{KeptError, KeptReply, ShardWork, report};
-use super::startup::Awaited;
 use super::status::ControlView;
 use super::syncer::{Reply, Ticket};
-use super::{HEARTBEAT_EVERY, Shared, now_ms};
+use super::{HEARTBEAT_EVERY, Shared, chain, now_ms};
+use crate::self_test;
 
 /// So much work is taken into one commit.
 const WORK_MAX: usize = 64;
-
-/// What an upload came to.
-#[derive(Clone, Debug)]
-pub struct Deployed {
-    /// The rollout of the version to the table.
-    pub rollout: RolloutView,
-    /// The table had the version already, or was about to get it.
-    pub known: bool,
-}
-
-/// Why an upload was not taken.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum DeployError {
-    /// One rollout a table at a time.
-    #[error("rollout {rollout_id} of this table, to {version}, is under way")]
-    Open {
-        /// The other one.
-        rollout_id: String,
-        /// Its version.
-        version: FunctionVersion,
-    },
-    /// It cannot be loaded here.
-    #[error("{0}")]
-    Load(String),
-    /// The clock gives no more timestamps.
-    #[error("the clock has reached its end")]
-    ClockExhausted,
-    /// The store failed.
-    #[error("{0}")]
-    Store(String),
-    /// The region has just started.
-    #[error("the region is starting, and waits to hear: {awaited}")]
-    Starting {
-        /// What it waits for.
-        awaited: Awaited,
-    },
-    /// The region stops.
-    #[error("the region is stopping")]
-    Stopping,
-}
-
-/// A rollout, as this region knows it.
-#[derive(Clone, Debug)]
-pub struct RolloutView {
-    /// The core's.
-    pub rollout: Rollout,
-    /// What the component says of itself, if it is here.
-    pub manifest: Option<Manifest>,
-}
+/// A self-test that cannot be made is tried so often.
+const SELF_TESTS_MAX: u32 = 5;
+/// And so much later.
+const SELF_TEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) enum ControlWork {
     Deploy {
-        table: TableName,
+        new: NewRollout,
         admitted: Admitted,
         component: Vec<u8>,
         reply: oneshot::Sender<Result<Deployed, DeployError>>,
+    },
+    RollOut {
+        new: NewRollout,
+        reply: oneshot::Sender<Result<RolloutView, DeployError>>,
+    },
+    /// Why the rollout would not be created; nothing is changed.
+    WouldRefuse {
+        new: NewRollout,
+        reply: oneshot::Sender<Option<DeployError>>,
+    },
+    Ask {
+        id: RolloutId,
+        ask: RolloutAsk,
+        /// Who asks, and why.
+        said: (RolloutText, RolloutText),
+        reply: oneshot::Sender<Result<RolloutView, DeployError>>,
     },
     Records {
         source: RegionId,
@@ -92,6 +61,11 @@ pub(super) enum ControlWork {
     Loaded {
         version: FunctionVersion,
         loaded: Result<Vec<u8>, String>,
+    },
+    /// A version was tested.
+    Tested {
+        version: FunctionVersion,
+        result: Result<SelfTest, RolloutText>,
     },
     Inspect(oneshot::Sender<Vec<RolloutView>>),
     InspectPartition(oneshot::Sender<ControlView>),
@@ -113,8 +87,10 @@ pub(super) struct Controller {
     pub(super) tickets: SyncSender<Ticket>,
     pub(super) feeds: Arc<Feeds>,
     pub(super) shards: Vec<SyncSender<ShardWork>>,
-    /// For those who load components, to say how it went.
+    /// For those who load and test components, to say how it went.
     pub(super) own: SyncSender<ControlWork>,
+    /// From here on the time is counted in which rollouts wait.
+    pub(super) started: Instant,
 }
 
 impl Controller {
@@ -140,6 +116,7 @@ impl Controller {
             let beats = stop || Instant::now() >= beat_at;
             if beats {
                 beat_at = Instant::now() + HEARTBEAT_EVERY;
+                self.report();
             }
             let ended = self.end(replies, beats);
             for (done, reply) in asked.kept {
@@ -160,25 +137,36 @@ impl Controller {
     /// Answers true if the controller is to stop.
     fn take(&mut self, work: ControlWork, replies: &mut Vec<Reply>, asked: &mut Asked) -> bool {
         match work {
-            ControlWork::Deploy { table, admitted, component, reply } => {
-                match self.deploy(table, &admitted, component) {
+            ControlWork::Deploy { new, admitted, component, reply } => {
+                match self.deploy(new, &admitted, component) {
                     Ok((id, known)) => {
-                        let answer = self.deployed(&id, known);
-                        replies.push(Box::new(move |synced| {
-                            let answer = match synced {
-                                Ok(()) => answer.ok_or(DeployError::Stopping),
-                                Err(reason) => Err(DeployError::Store(reason)),
-                            };
-                            let _ = reply.send(answer);
-                        }));
+                        let view = self.view_of(&id);
+                        let deployed = view.map(|rollout| Deployed { rollout, known });
+                        replies.push(once_durable(reply, deployed));
                     }
                     Err(error) => drop(reply.send(Err(error))),
+                }
+            }
+            ControlWork::RollOut { new, reply } => {
+                match self.applier.roll_out(&self.shared.site, new, now_ms()) {
+                    Ok(id) => replies.push(once_durable(reply, self.view_of(&id))),
+                    Err(refused) => drop(reply.send(Err(refused.into()))),
+                }
+            }
+            ControlWork::WouldRefuse { new, reply } => {
+                let _ = reply.send(self.would_refuse(new));
+            }
+            ControlWork::Ask { id, ask, said, reply } => {
+                match self.applier.ask(&self.shared.site, &id, ask, said, now_ms()) {
+                    Ok(_) => replies.push(once_durable(reply, self.view_of(&id))),
+                    Err(refused) => drop(reply.send(Err(refused.into()))),
                 }
             }
             ControlWork::Records { source, items } => {
                 self.applier.receive(&self.shared.site, &source, items, now_ms());
             }
             ControlWork::Loaded { version, loaded } => self.loaded(version, loaded),
+            ControlWork::Tested { version, result } => self.applier.self_tested(version, result),
             ControlWork::Inspect(reply) => asked.rollouts.push(reply),
             ControlWork::InspectPartition(reply) => asked.partition.push(reply),
             ControlWork::Kept(work, reply) => {
@@ -194,7 +182,7 @@ impl Controller {
 
     fn deploy(
         &mut self,
-        table: TableName,
+        new: NewRollout,
         admitted: &Admitted,
         bytes: Vec<u8>,
     ) -> Result<(RolloutId, bool), DeployError> {
@@ -202,23 +190,25 @@ impl Controller {
         let control = self.applier.control();
         let rollouts = control.rollouts();
         // What is refused anyway need not be loaded first.
-        let current = rollouts.current(&table).is_some_and(|current| current.version == version);
-        if !current && rollouts.create(table.clone(), version).is_ok() && !control.is_here(&version)
-        {
+        let current =
+            rollouts.current(&new.table).is_some_and(|current| current.version == version);
+        if !current && rollouts.create(new.clone()).is_ok() && !control.is_here(&version) {
             let loaded = self.shared.host.load(version, &bytes);
             loaded.map_err(|error| DeployError::Load(error.to_string()))?;
         }
         let facts = self.facts(&bytes, &admitted.manifest);
         let component = Loaded { version, bytes, facts };
-        let deployed = self.applier.deploy(&self.shared.site, table, component, now_ms());
-        deployed.map_err(|refused| match refused {
-            ControlRefused::Open(CreateRefused::Open { id, version }) => {
-                DeployError::Open { rollout_id: id.to_string(), version }
-            }
-            ControlRefused::ClockExhausted | ControlRefused::Membership(_) => {
-                DeployError::ClockExhausted
-            }
-        })
+        Ok(self.applier.deploy(&self.shared.site, new, component, now_ms())?)
+    }
+
+    fn would_refuse(&self, new: NewRollout) -> Option<DeployError> {
+        let control = self.applier.control();
+        let version = new.version;
+        match control.rollouts().create(new) {
+            Err(refused) => Some(refused.into()),
+            Ok(_) if control.is_here(&version) => None,
+            Ok(_) => Some(DeployError::NotHere(version)),
+        }
     }
 
     fn facts(&self, bytes: &[u8], manifest: &Manifest) -> ComponentFacts {
@@ -245,14 +235,17 @@ impl Controller {
             Err(reason) => {
                 tracing::error!(region = %self.shared.site.region, %version, %reason,
                     "a component cannot be used here: its rollout cannot go on");
+                self.applier.self_tested(version, Err(RolloutText::cut(&reason)));
             }
         }
     }
 
     /// Commits the turn.
     fn end(&mut self, replies: Vec<Reply>, beats: bool) -> Result<(), KeptError> {
-        match self.applier.end(&self.shared.site, beats, now_ms()) {
+        let steady_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match self.applier.end(&self.shared.site, beats, now_ms(), steady_ms) {
             Ok(done) => {
+                self.shared.observer.watch(self.applier.control().rollouts().open());
                 self.hand_over(done, replies);
                 Ok(())
             }
@@ -271,6 +264,7 @@ impl Controller {
         self.feeds.lacking(Lane::Control, done.resend_after, pass_on);
         report(&self.shared, &done.alarms, &done.quarantined, &done.forked);
         self.assemble(std::mem::take(&mut done.assembled));
+        self.test(std::mem::take(&mut done.to_test));
         let Some(ticket) = done.ticket(replies) else { return };
         if let Err(unsent) = self.tickets.send(ticket) {
             for reply in unsent.0.replies {
@@ -324,20 +318,79 @@ impl Controller {
         }
     }
 
+    /// Tests versions, aside as well.
+    fn test(&self, versions: Vec<FunctionVersion>) {
+        for version in versions {
+            let (shared, own) = (Arc::clone(&self.shared), self.own.clone());
+            std::thread::spawn(move || {
+                let result = self_tested(&shared, version);
+                // The controller is gone when the region stops; the next start asks again.
+                let _ = own.send(ControlWork::Tested { version, result });
+            });
+        }
+    }
+
+    /// Once a heartbeat: what was seen of the versions that are being rolled out.
+    fn report(&mut self) {
+        let open: Vec<RolloutId> =
+            self.applier.control().rollouts().open().map(|rollout| rollout.id.clone()).collect();
+        for id in open {
+            let Some(seen) = self.shared.observer.take(&id) else { continue };
+            let reported = self.applier.report(&self.shared.site, &id, &seen, now_ms());
+            if reported.is_err() {
+                self.shared.observer.put_back(&id, &seen);
+            }
+        }
+    }
+
     fn views(&self) -> Vec<RolloutView> {
         self.applier.control().rollouts().iter().map(|rollout| self.view(rollout)).collect()
     }
 
     fn view(&self, rollout: &Rollout) -> RolloutView {
-        let manifest = self.shared.host.manifest(&rollout.version);
-        RolloutView { rollout: rollout.clone(), manifest }
+        let rollouts = self.applier.control().rollouts();
+        RolloutView {
+            rollout: rollout.clone(),
+            manifest: self.shared.host.manifest(&rollout.version),
+            gates: rollouts.gates(&rollout.id),
+            seen: rollouts.reported(&rollout.id),
+        }
     }
 
-    fn deployed(&self, id: &RolloutId, known: bool) -> Option<Deployed> {
-        let rollout = self.applier.control().rollouts().get(id)?;
-        debug_assert_ne!(rollout.state, RolloutState::Superseded);
-        Some(Deployed { rollout: self.view(rollout), known })
+    fn view_of(&self, id: &RolloutId) -> Option<RolloutView> {
+        self.applier.control().rollouts().get(id).map(|rollout| self.view(rollout))
     }
+}
+
+/// Answers once what was done is durable.
+fn once_durable<T: Send + 'static>(
+    reply: oneshot::Sender<Result<T, DeployError>>,
+    answer: Option<T>,
+) -> Reply {
+    Box::new(move |synced| {
+        let answer = match synced {
+            Ok(()) => answer.ok_or(DeployError::Stopping),
+            Err(reason) => Err(DeployError::Store(reason)),
+        };
+        let _ = reply.send(answer);
+    })
+}
+
+/// What a version's self-test comes to. A call that could not be made is made again a few times: the
+/// machine may be busy.
+fn self_tested(shared: &Shared, version: FunctionVersion) -> Result<SelfTest, RolloutText> {
+    let mut last = String::new();
+    for _ in 0..SELF_TESTS_MAX {
+        match self_test::digest(&shared.host, version) {
+            Ok(digest) => return Ok(SelfTest { digest, profile: PROFILE }),
+            Err(error) => last = chain(&error),
+        }
+        if shared.is_stopping() {
+            break;
+        }
+        std::thread::sleep(SELF_TEST_PAUSE);
+    }
+    Err(RolloutText::cut(&format!("the self-test could not be made: {last}")))
 }
 
 fn load_parts(shared: &Shared, version: FunctionVersion) -> Result<Vec<u8>, String> {

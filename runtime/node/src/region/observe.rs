@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use syncline_core::{
-    ConflictId, ConflictOutcome, ConflictRecord, FunctionVersion, Replayed, Rollout, RolloutCounters,
-    RolloutId, RolloutPlace, Stamp, TableName,
+    ConflictId, ConflictOutcome, ConflictRecord, FunctionVersion, Replayed, Rollout,
+    RolloutCounters, RolloutId, RolloutPlace, Stamp, TableName,
 };
 use syncline_host::Host;
 

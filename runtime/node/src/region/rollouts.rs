@@ -15,10 +15,10 @@ use syncline_store::kv::conflict::{ConflictFilter, query};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+use super::Region;
 use super::controller::ControlWork;
 use super::observe::Sample;
 use super::startup::Awaited;
-use super::Region;
 use crate::replay::{Replay, ReplayReport};
 
 /// So many of a table's last conflicts are replayed for a plan.
@@ -66,7 +66,8 @@ pub enum DeployError {
     /// A rollout waits for every region, so it would only wait.
     #[error(
         "not heard for a while: {}; a rollout needs every region. See `syncline topology`, and \
-         evict a region that is gone for good", names(regions)
+         evict a region that is gone for good",
+        names(regions)
     )]
     Silent {
         /// These regions.

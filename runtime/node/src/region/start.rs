@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use super::controller::{ControlWork, Controller};
 use super::links::LinkStates;
+use super::observe::{self, Observer};
 use super::publisher::{self, Feeds};
 use super::reader::Link;
 use super::shard::{Shard, ShardWork};
@@ -90,8 +91,12 @@ impl Region {
             readers.push((source.clone(), bus.reader(source, &from).map_err(on_bus)?));
         }
         let feeds = Feeds::new(on_disk.feeds());
-        let shared = Arc::new(share(options, site, host));
-        Ok(run(shared, on_disk, &feeds, &bus, publisher, readers))
+        let (observer, shadow) = Observer::new();
+        let shared = Arc::new(share(options, site, host, observer));
+        let (shadowing, queue) = (Arc::clone(&shared), shadow);
+        let region = run(shared, on_disk, &feeds, &bus, publisher, readers);
+        region.also(std::thread::spawn(move || observe::run_shadow(&shadowing, &queue)));
+        Ok(region)
     }
 }
 
@@ -114,7 +119,7 @@ fn open(options: &RegionOptions) -> Result<(Site<DiskStore>, Host), StartError> 
 }
 
 /// After everything was restored: only then the clock stands where the disk has it.
-fn share(options: RegionOptions, site: Site<DiskStore>, host: Host) -> Shared {
+fn share(options: RegionOptions, site: Site<DiskStore>, host: Host, observer: Observer) -> Shared {
     let RegionOptions { region, regions, partitions, limits, cuts, .. } = options;
     let known = site.clock.last();
     let own_from = Hlc::new(now_ms(), 0).unwrap_or(Hlc::MAX).max(known);
@@ -125,6 +130,7 @@ fn share(options: RegionOptions, site: Site<DiskStore>, host: Host) -> Shared {
         site,
         limits,
         host,
+        observer,
         cuts,
         stopping: AtomicBool::new(false),
         fatal: Mutex::default(),
@@ -214,6 +220,7 @@ fn run(
         feeds: Arc::clone(feeds),
         shards: shards.clone(),
         own: control.clone(),
+        started: std::time::Instant::now(),
     };
     threads.push(std::thread::spawn(move || controller.run(&control_work)));
     for (source, log) in readers {

@@ -9,7 +9,7 @@ use crate::{MemoryStore, Pair, SledStore};
 use syncline_core::{
     Ancestor, CHUNK_BYTES_MAX, ComponentChunk, ConflictId, ConflictOutcome, ConflictRecord,
     ConflictSide, ConflictWrite, FunctionVersion, Hlc, Image, MembershipId, MembershipRecord,
-    RolloutId, RolloutRecord, RowState, Stamp, TableDigest,
+    RolloutId, RolloutRecord, RowState, SelfTest, Stamp, TableDigest,
 };
 
 const RECEIVED: u8 = Family::Received as u8;
@@ -86,7 +86,11 @@ fn full_store(me: &str, fill: u8) -> MemoryStore {
     let part = FunctionVersion([fill + 1; 32]);
     let bytes = b"\0as".as_slice().into();
     component::put_chunk(&mut batch, &ComponentChunk { version: part, index: 0, count: 2, bytes });
-    let ready = RolloutRecord::Ready { rollout: RolloutId(golden::id(1, "a")) };
+    let rollout = RolloutId(golden::id(1, "a"));
+    let self_test = SelfTest { digest: [1; 32], profile: 1 };
+    let ready = RolloutRecord::Ready { rollout: rollout.clone(), self_test };
+    let report = RolloutRecord::Report { rollout, counters: Box::default() };
+    rollout::put(&mut batch, &golden::id(2, "a"), &report);
     rollout::put(&mut batch, &golden::id(u64::from(fill), "a"), &ready);
     let done = MembershipRecord::Done { change: MembershipId(golden::id(1, "a")) };
     membership::put(&mut batch, &golden::id(u64::from(fill), "a"), &done);

@@ -42,6 +42,7 @@ families! {
     Received = 17,
     Membership = 18,
     Founders = 19,
+    RolloutReport = 22,
 }
 
 /// Builds a key, or the prefix of keys.

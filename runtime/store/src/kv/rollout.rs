@@ -1,61 +1,282 @@
-//! Rollout records: (HLC, region) -> what a region said of a rollout.
+//! Rollout records: (HLC, region) -> what a region said of a rollout. And reports: (HLC and region of
+//! the rollout, region that reports) -> the last one of that region, since only that one counts.
 
 use serde::{Deserialize, Serialize};
-use syncline_core::{ChangeId, FunctionVersion, RolloutId, RolloutRecord, TableName};
+use syncline_core::{
+    CallCounters, ChangeId, CreateRollout, FunctionVersion, Gate, GateKind, GateReading,
+    PreviousRollout, RegionId, RolloutCommand, RolloutCounters, RolloutDecision, RolloutEnd,
+    RolloutGates, RolloutId, RolloutPlace, RolloutPlan, RolloutRecord, RolloutStage, RolloutText,
+    SelfTest, TableName,
+};
 
 use super::codec::{self, decode};
-use super::dto::{ChangeIdV1, Made};
+use super::dto::{ChangeIdV1, Made, hlc_of, region_of};
 use super::key::{Family, Key, KeyReader};
 use crate::{Batch, Scan, Store, StoreError};
 
-const VERSION: u8 = 1;
+/// The first form had one stage, no plan and no commands.
+const VERSION: u8 = 2;
+
+const REPORT_VERSION: u8 = 1;
+
+/// Of this enum and those below, postcard writes a variant by its place: a new one comes last, and
+/// none is ever taken out.
+#[derive(Serialize, Deserialize)]
+enum RolloutV2<'a> {
+    Create {
+        #[serde(borrow)]
+        table: &'a str,
+        version: [u8; 32],
+        previous: Option<(ChangeIdV1<'a>, EndV2)>,
+        plan: PlanV2<'a>,
+        actor: &'a str,
+        why: &'a str,
+    },
+    Ready {
+        rollout: ChangeIdV1<'a>,
+        digest: [u8; 32],
+        profile: u32,
+    },
+    Unready {
+        rollout: ChangeIdV1<'a>,
+        reason: &'a str,
+    },
+    Command {
+        rollout: ChangeIdV1<'a>,
+        command: CommandV2<'a>,
+        actor: &'a str,
+        why: &'a str,
+    },
+    Decision {
+        rollout: ChangeIdV1<'a>,
+        decision: DecisionV2,
+        /// (gate, value in parts per million, conflicts)
+        gates: Vec<(GateV2, u32, u64)>,
+        why: &'a str,
+    },
+    Active(ChangeIdV1<'a>),
+    Inactive(ChangeIdV1<'a>),
+}
 
 #[derive(Serialize, Deserialize)]
-struct RolloutV1<'a> {
-    /// 1 create, 2 ready, 3 active.
-    kind: u8,
+struct PlanV2<'a> {
+    /// (regions, and the rest)
     #[serde(borrow)]
-    create: Option<CreateV1<'a>>,
-    /// Of which rollout; of a creation, which came before.
-    rollout: Option<ChangeIdV1<'a>>,
+    stages: Vec<(Vec<&'a str>, bool)>,
+    bake_ms: u64,
+    shadow_ms: u64,
+    manual: bool,
+    /// (limit in parts per million, conflicts at the least)
+    fault_rate: Option<(u32, u64)>,
+    shadow_difference_rate: Option<(u32, u64)>,
+    fuel_p99: Option<(u32, u64)>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct CreateV1<'a> {
-    table: &'a str,
-    version: [u8; 32],
+enum CommandV2<'a> {
+    Promote(PlaceV2, PlaceV2),
+    Pause,
+    Resume(#[serde(borrow)] ChangeIdV1<'a>),
+    Abort,
+    Claim(&'a str),
 }
 
-/// Keeps a record.
+#[derive(Serialize, Deserialize)]
+enum DecisionV2 {
+    Move(PlaceV2, PlaceV2),
+    Abort,
+}
+
+#[derive(Serialize, Deserialize)]
+enum PlaceV2 {
+    Distributing,
+    Shadow,
+    Stage(u8),
+    Complete,
+}
+
+#[derive(Serialize, Deserialize)]
+enum EndV2 {
+    Complete,
+    Aborted,
+}
+
+#[derive(Serialize, Deserialize)]
+enum GateV2 {
+    FaultRate,
+    ShadowDifferenceRate,
+    FuelP99,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReportV1 {
+    hlc: u64,
+    live: CallsV1,
+    shadow: CallsV1,
+    different: u64,
+    dropped: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CallsV1 {
+    conflicts: u64,
+    faults: [u64; 7],
+    fuel: [u64; 20],
+    latency: [u64; 24],
+}
+
+/// Keeps a record; a report takes the place of its region's last one.
 pub fn put(batch: &mut Batch, id: &ChangeId, record: &RolloutRecord) {
-    let key = Key::of(Family::Rollout).hlc(id.hlc).text(id.region.as_str()).done();
-    codec::put(batch, &key, VERSION, &form_of(record));
-}
-
-/// All records, in the order of (HLC, region).
-pub fn all(store: &(impl Store + ?Sized)) -> Result<Vec<(ChangeId, RolloutRecord)>, StoreError> {
-    let pairs = store.scan(&Scan::prefix(&Key::of(Family::Rollout).done()))?;
-    pairs.iter().map(|(key, value)| decode_record(key, value)).collect()
-}
-
-fn form_of(record: &RolloutRecord) -> RolloutV1<'_> {
-    match record {
-        RolloutRecord::Create { table, version, previous } => RolloutV1 {
-            kind: 1,
-            create: Some(CreateV1 { table: table.as_str(), version: version.0 }),
-            rollout: previous.as_ref().map(id_form),
-        },
-        RolloutRecord::Ready { rollout } => {
-            RolloutV1 { kind: 2, create: None, rollout: Some(id_form(rollout)) }
-        }
-        RolloutRecord::Active { rollout } => {
-            RolloutV1 { kind: 3, create: None, rollout: Some(id_form(rollout)) }
-        }
+    if let RolloutRecord::Report { rollout: RolloutId(rollout), counters } = record {
+        let key = Key::of(Family::RolloutReport).hlc(rollout.hlc).text(rollout.region.as_str());
+        let key = key.text(id.region.as_str()).done();
+        return codec::put(batch, &key, REPORT_VERSION, &report_form(id, counters));
     }
+    let key = Key::of(Family::Rollout).hlc(id.hlc).text(id.region.as_str()).done();
+    if let Some(form) = form_of(record) {
+        codec::put(batch, &key, VERSION, &form);
+    }
+}
+
+/// All records, in the order of (HLC, region), and then the reports.
+pub fn all(store: &(impl Store + ?Sized)) -> Result<Vec<(ChangeId, RolloutRecord)>, StoreError> {
+    let records = store.scan(&Scan::prefix(&Key::of(Family::Rollout).done()))?;
+    let reports = store.scan(&Scan::prefix(&Key::of(Family::RolloutReport).done()))?;
+    let records = records.iter().map(|(key, value)| decode_record(key, value));
+    records.chain(reports.iter().map(|(key, value)| decode_report(key, value))).collect()
+}
+
+/// None of a report, which has a family of its own.
+fn form_of(record: &RolloutRecord) -> Option<RolloutV2<'_>> {
+    Some(match record {
+        RolloutRecord::Create(create) => {
+            let CreateRollout { table, version, previous, plan, actor, why } = &**create;
+            let end = |end: RolloutEnd| match end {
+                RolloutEnd::Complete => EndV2::Complete,
+                RolloutEnd::Aborted => EndV2::Aborted,
+            };
+            let previous = previous.as_ref();
+            RolloutV2::Create {
+                table: table.as_str(),
+                version: version.0,
+                previous: previous.map(|before| (id_form(&before.rollout), end(before.ended))),
+                plan: plan_form(plan),
+                actor: actor.as_str(),
+                why: why.as_str(),
+            }
+        }
+        RolloutRecord::Ready { rollout, self_test: SelfTest { digest, profile } } => {
+            RolloutV2::Ready { rollout: id_form(rollout), digest: *digest, profile: *profile }
+        }
+        RolloutRecord::Unready { rollout, reason } => {
+            RolloutV2::Unready { rollout: id_form(rollout), reason: reason.as_str() }
+        }
+        RolloutRecord::Command { rollout, command, actor, why } => RolloutV2::Command {
+            rollout: id_form(rollout),
+            command: command_form(command),
+            actor: actor.as_str(),
+            why: why.as_str(),
+        },
+        RolloutRecord::Decision { rollout, decision, gates, why } => RolloutV2::Decision {
+            rollout: id_form(rollout),
+            decision: match decision {
+                RolloutDecision::Move { from, to } => {
+                    DecisionV2::Move(PlaceV2::of(*from), PlaceV2::of(*to))
+                }
+                RolloutDecision::Abort => DecisionV2::Abort,
+            },
+            gates: gates.iter().map(gate_form).collect(),
+            why: why.as_str(),
+        },
+        RolloutRecord::Active { rollout } => RolloutV2::Active(id_form(rollout)),
+        RolloutRecord::Inactive { rollout } => RolloutV2::Inactive(id_form(rollout)),
+        RolloutRecord::Report { .. } => return None,
+    })
 }
 
 fn id_form(RolloutId(id): &RolloutId) -> ChangeIdV1<'_> {
     ChangeIdV1::of(id)
+}
+
+fn plan_form(plan: &RolloutPlan) -> PlanV2<'_> {
+    let RolloutPlan { stages, bake_ms, shadow_ms, manual, gates } = plan;
+    fn stage(stage: &RolloutStage) -> (Vec<&str>, bool) {
+        (stage.regions.iter().map(RegionId::as_str).collect(), stage.rest)
+    }
+    let gate = |gate: Option<Gate>| gate.map(|gate| (gate.limit_ppm, gate.min_conflicts));
+    PlanV2 {
+        stages: stages.iter().map(stage).collect(),
+        bake_ms: *bake_ms,
+        shadow_ms: *shadow_ms,
+        manual: *manual,
+        fault_rate: gate(gates.fault_rate),
+        shadow_difference_rate: gate(gates.shadow_difference_rate),
+        fuel_p99: gate(gates.fuel_p99),
+    }
+}
+
+fn command_form(command: &RolloutCommand) -> CommandV2<'_> {
+    match command {
+        RolloutCommand::Promote { from, to } => {
+            CommandV2::Promote(PlaceV2::of(*from), PlaceV2::of(*to))
+        }
+        RolloutCommand::Pause => CommandV2::Pause,
+        RolloutCommand::Resume { pause } => CommandV2::Resume(ChangeIdV1::of(pause)),
+        RolloutCommand::Abort => CommandV2::Abort,
+        RolloutCommand::Claim { from } => CommandV2::Claim(from.as_str()),
+    }
+}
+
+fn gate_form(reading: &GateReading) -> (GateV2, u32, u64) {
+    let gate = match reading.gate {
+        GateKind::FaultRate => GateV2::FaultRate,
+        GateKind::ShadowDifferenceRate => GateV2::ShadowDifferenceRate,
+        GateKind::FuelP99 => GateV2::FuelP99,
+    };
+    (gate, reading.value_ppm, reading.conflicts)
+}
+
+fn report_form(id: &ChangeId, counters: &RolloutCounters) -> ReportV1 {
+    let RolloutCounters { live, shadow, different, dropped } = counters;
+    ReportV1 {
+        hlc: id.hlc.bits(),
+        live: CallsV1::of(live),
+        shadow: CallsV1::of(shadow),
+        different: *different,
+        dropped: *dropped,
+    }
+}
+
+impl CallsV1 {
+    fn of(calls: &CallCounters) -> Self {
+        let CallCounters { conflicts, faults, fuel, latency } = *calls;
+        Self { conflicts, faults, fuel, latency }
+    }
+
+    fn make(self) -> CallCounters {
+        let Self { conflicts, faults, fuel, latency } = self;
+        CallCounters { conflicts, faults, fuel, latency }
+    }
+}
+
+impl PlaceV2 {
+    fn of(place: RolloutPlace) -> Self {
+        match place {
+            RolloutPlace::Distributing => Self::Distributing,
+            RolloutPlace::Shadow => Self::Shadow,
+            RolloutPlace::Stage(number) => Self::Stage(number),
+            RolloutPlace::Complete => Self::Complete,
+        }
+    }
+
+    fn make(self) -> RolloutPlace {
+        match self {
+            Self::Distributing => RolloutPlace::Distributing,
+            Self::Shadow => RolloutPlace::Shadow,
+            Self::Stage(number) => RolloutPlace::Stage(number),
+            Self::Complete => RolloutPlace::Complete,
+        }
+    }
 }
 
 fn decode_record(key: &[u8], value: &[u8]) -> Result<(ChangeId, RolloutRecord), StoreError> {
@@ -65,76 +286,119 @@ fn decode_record(key: &[u8], value: &[u8]) -> Result<(ChangeId, RolloutRecord), 
     Ok((id, decode(key, VERSION, value, make)?))
 }
 
-fn make(form: RolloutV1<'_>) -> Made<RolloutRecord> {
-    let rollout = form.rollout.map(|id| id.make().map(RolloutId)).transpose()?;
-    match (form.kind, form.create, rollout) {
-        (1, Some(create), previous) => Ok(RolloutRecord::Create {
-            table: create.table.parse::<TableName>().map_err(|error| error.to_string())?,
-            version: FunctionVersion(create.version),
-            previous,
-        }),
-        (2, None, Some(rollout)) => Ok(RolloutRecord::Ready { rollout }),
-        (3, None, Some(rollout)) => Ok(RolloutRecord::Active { rollout }),
-        (kind, ..) => Err(format!("rollout record {kind}")),
-    }
+fn decode_report(key: &[u8], value: &[u8]) -> Result<(ChangeId, RolloutRecord), StoreError> {
+    let mut reader = KeyReader::new(key);
+    let rollout = RolloutId(reader.change()?);
+    let region = reader.region()?;
+    reader.end()?;
+    decode(key, REPORT_VERSION, value, |form: ReportV1| {
+        let ReportV1 { hlc, live, shadow, different, dropped } = form;
+        let counters =
+            RolloutCounters { live: live.make(), shadow: shadow.make(), different, dropped };
+        let report = RolloutRecord::Report { rollout, counters: Box::new(counters) };
+        Ok((ChangeId { hlc: hlc_of(hlc)?, region }, report))
+    })
+}
+
+fn make(form: RolloutV2<'_>) -> Made<RolloutRecord> {
+    let record = match form {
+        RolloutV2::Create { table, version, previous, plan, actor, why } => {
+            let previous = previous.map(|(rollout, ended)| {
+                let ended = match ended {
+                    EndV2::Complete => RolloutEnd::Complete,
+                    EndV2::Aborted => RolloutEnd::Aborted,
+                };
+                Made::Ok(PreviousRollout { rollout: id_of(rollout)?, ended })
+            });
+            RolloutRecord::Create(Box::new(CreateRollout {
+                table: table.parse::<TableName>().map_err(|error| error.to_string())?,
+                version: FunctionVersion(version),
+                previous: previous.transpose()?,
+                plan: plan_of(plan)?,
+                actor: text(actor)?,
+                why: text(why)?,
+            }))
+        }
+        RolloutV2::Ready { rollout, digest, profile } => RolloutRecord::Ready {
+            rollout: id_of(rollout)?,
+            self_test: SelfTest { digest, profile },
+        },
+        RolloutV2::Unready { rollout, reason } => {
+            RolloutRecord::Unready { rollout: id_of(rollout)?, reason: text(reason)? }
+        }
+        RolloutV2::Command { rollout, command, actor, why } => RolloutRecord::Command {
+            rollout: id_of(rollout)?,
+            command: command_of(command)?,
+            actor: text(actor)?,
+            why: text(why)?,
+        },
+        RolloutV2::Decision { rollout, decision, gates, why } => RolloutRecord::Decision {
+            rollout: id_of(rollout)?,
+            decision: match decision {
+                DecisionV2::Move(from, to) => {
+                    RolloutDecision::Move { from: from.make(), to: to.make() }
+                }
+                DecisionV2::Abort => RolloutDecision::Abort,
+            },
+            gates: gates.into_iter().map(reading_of).collect(),
+            why: text(why)?,
+        },
+        RolloutV2::Active(rollout) => RolloutRecord::Active { rollout: id_of(rollout)? },
+        RolloutV2::Inactive(rollout) => RolloutRecord::Inactive { rollout: id_of(rollout)? },
+    };
+    record.check().map_err(|error| error.to_string())?;
+    Ok(record)
+}
+
+fn id_of(id: ChangeIdV1<'_>) -> Made<RolloutId> {
+    id.make().map(RolloutId)
+}
+
+fn text(text: &str) -> Made<RolloutText> {
+    text.parse().map_err(|error: syncline_core::InvalidText| error.to_string())
+}
+
+fn plan_of(form: PlanV2<'_>) -> Made<RolloutPlan> {
+    let gate = |gate: Option<(u32, u64)>| {
+        gate.map(|(limit_ppm, min_conflicts)| Gate { limit_ppm, min_conflicts })
+    };
+    let stage = |(regions, rest): (Vec<&str>, bool)| {
+        let regions = regions.into_iter().map(region_of).collect::<Made<_>>()?;
+        Made::Ok(RolloutStage { regions, rest })
+    };
+    Ok(RolloutPlan {
+        stages: form.stages.into_iter().map(stage).collect::<Made<_>>()?,
+        bake_ms: form.bake_ms,
+        shadow_ms: form.shadow_ms,
+        manual: form.manual,
+        gates: RolloutGates {
+            fault_rate: gate(form.fault_rate),
+            shadow_difference_rate: gate(form.shadow_difference_rate),
+            fuel_p99: gate(form.fuel_p99),
+        },
+    })
+}
+
+fn command_of(form: CommandV2<'_>) -> Made<RolloutCommand> {
+    Ok(match form {
+        CommandV2::Promote(from, to) => {
+            RolloutCommand::Promote { from: from.make(), to: to.make() }
+        }
+        CommandV2::Pause => RolloutCommand::Pause,
+        CommandV2::Resume(pause) => RolloutCommand::Resume { pause: pause.make()? },
+        CommandV2::Abort => RolloutCommand::Abort,
+        CommandV2::Claim(from) => RolloutCommand::Claim { from: region_of(from)? },
+    })
+}
+
+fn reading_of((gate, value_ppm, conflicts): (GateV2, u32, u64)) -> GateReading {
+    let gate = match gate {
+        GateV2::FaultRate => GateKind::FaultRate,
+        GateV2::ShadowDifferenceRate => GateKind::ShadowDifferenceRate,
+        GateV2::FuelP99 => GateKind::FuelP99,
+    };
+    GateReading { gate, value_ppm, conflicts }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::MemoryStore;
-    use crate::kv::{arbitrary, golden};
-    use proptest::prelude::*;
-
-    fn record() -> impl Strategy<Value = RolloutRecord> {
-        let id = || arbitrary::change_id().prop_map(RolloutId);
-        prop_oneof![
-            (arbitrary::row(), arbitrary::version(), prop::option::of(id())).prop_map(
-                |(row, version, previous)| RolloutRecord::Create {
-                    table: row.table,
-                    version,
-                    previous
-                }
-            ),
-            id().prop_map(|rollout| RolloutRecord::Ready { rollout }),
-            id().prop_map(|rollout| RolloutRecord::Active { rollout }),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn reads_back(records in prop::collection::btree_map(arbitrary::change_id(), record(), 0..6)) {
-            let store = MemoryStore::new();
-            let mut batch = Batch::new();
-            records.iter().for_each(|(id, record)| put(&mut batch, id, record));
-            store.commit(batch).unwrap();
-            prop_assert_eq!(all(&store).unwrap(), records.into_iter().collect::<Vec<_>>());
-        }
-
-        #[test]
-        fn any_bytes_are_read_without_a_panic(value in prop::collection::vec(any::<u8>(), 0..60)) {
-            let key = Key::of(Family::Rollout).u64(1).text("a").done();
-            let _ = decode_record(&key, &[&[VERSION], &value[..]].concat());
-        }
-    }
-
-    #[test]
-    fn the_form_stays() {
-        let rollout = RolloutId(golden::id(300 << 16, "eu-west-1"));
-        let create = |previous| RolloutRecord::Create {
-            table: "carts".parse().unwrap(),
-            version: FunctionVersion([7; 32]),
-            previous,
-        };
-        let mut batch = Batch::new();
-        put(&mut batch, &golden::id(1 << 16, "a"), &create(None));
-        put(&mut batch, &golden::id(2 << 16, "a"), &create(Some(rollout.clone())));
-        put(
-            &mut batch,
-            &golden::id(3 << 16, "a"),
-            &RolloutRecord::Ready { rollout: rollout.clone() },
-        );
-        put(&mut batch, &golden::id(4 << 16, "a"), &RolloutRecord::Active { rollout });
-        golden::check("rollout", &batch);
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use syncline_applier::ControlApplier;
 use syncline_bus::{Envelope, HEARTBEAT_KEY, Lane};
-use syncline_core::{ChangeId, MembershipChange, RowKey};
+use syncline_core::{ChangeId, MembershipChange, NewRollout, RolloutPlan, RolloutText, RowKey};
 
 use super::World;
 use crate::founding::facts;
@@ -283,13 +283,21 @@ impl World {
         let version = function.version();
         let bytes = function.component();
         let component = syncline_applier::Loaded { version, bytes, facts: facts(function) };
-        let deployed = running.control.deploy(&running.site, table, component, wall);
+        let new = NewRollout {
+            table,
+            version,
+            plan: RolloutPlan::default(),
+            actor: RolloutText::default(),
+            why: RolloutText::default(),
+        };
+        let deployed = running.control.deploy(&running.site, new, component, wall);
         if deployed.is_ok() {
             running.here.insert(version);
             self.stats.state("a function was deployed");
         }
+        let steady = self.steady_ms();
         let Some(running) = self.running(region) else { return };
-        let done = running.control.end(&running.site, false, wall);
+        let done = running.control.end(&running.site, false, wall, steady);
         self.control_done(region, done, vec![]);
         self.tell_of(region, || format!("deploys {function:?}: {deployed:?}"));
     }
@@ -297,9 +305,10 @@ impl World {
     /// Proposes a change of the regions.
     pub(super) fn propose(&mut self, region: usize, change: MembershipChange) -> bool {
         let wall = self.regions[region].wall_ms(self.now_ms);
+        let steady = self.steady_ms();
         let Some(running) = self.running(region) else { return false };
         let proposed = running.control.propose(&running.site, change.clone(), wall);
-        let done = running.control.end(&running.site, false, wall);
+        let done = running.control.end(&running.site, false, wall, steady);
         self.control_done(region, done, vec![]);
         self.tell_of(region, || match &proposed {
             Ok(id) => format!("proposes {change:?} as {id:?}"),

@@ -15,7 +15,7 @@ use syncline_store::StoreError;
 use syncline_store::kv::{self, component};
 
 use super::World;
-use crate::founding::facts;
+use crate::founding::{facts, self_test};
 use crate::functions::{Function, function_of, image_of, numbers};
 use crate::region::{Asked, Running, Unsynced, Waiting, partition_count};
 use crate::scenario::{Step, Verb};
@@ -296,7 +296,7 @@ impl World {
     }
 
     fn control_turn(&mut self, region: usize, beats: bool) {
-        let wall = self.regions[region].wall_ms(self.now_ms);
+        let (wall, steady) = (self.regions[region].wall_ms(self.now_ms), self.steady_ms());
         let Some(running) = self.running(region) else { return };
         let Running { site, control, control_inbox, assembled, here, .. } = running;
         for version in std::mem::take(assembled) {
@@ -310,7 +310,7 @@ impl World {
         for (source, items) in std::mem::take(control_inbox) {
             control.receive(site, &source, items, wall);
         }
-        let done = control.end(site, beats, wall);
+        let done = control.end(site, beats, wall, steady);
         self.control_done(region, done, vec![]);
         self.check_control(region);
     }
@@ -353,6 +353,9 @@ impl World {
         }
         running.stopped.extend(done.forked);
         running.assembled.extend(done.assembled);
+        for version in done.to_test {
+            running.control.self_tested(version, Ok(self_test(version)));
+        }
         self.passed_on(region, Lane::Control, &passes_on);
         if !done.quarantined.is_empty() {
             self.stats.state("a record was quarantined");
@@ -362,7 +365,7 @@ impl World {
     fn said_by(&mut self, region: usize, body: &ControlBody) {
         let name = self.regions[region].id.clone();
         match body {
-            ControlBody::Rollout(RolloutRecord::Ready { rollout }) => {
+            ControlBody::Rollout(RolloutRecord::Ready { rollout, .. }) => {
                 self.ready.entry(rollout.clone()).or_default().insert(name);
             }
             // Nothing is activated before every region has it.

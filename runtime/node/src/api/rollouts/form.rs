@@ -55,10 +55,7 @@ struct GatesForm {
 #[serde(untagged)]
 enum GateForm {
     Limit(f64),
-    Whole {
-        limit: f64,
-        min_conflicts: Option<u64>,
-    },
+    Whole { limit: f64, min_conflicts: Option<u64> },
 }
 
 impl RolloutForm {

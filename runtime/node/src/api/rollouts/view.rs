@@ -87,7 +87,7 @@ fn region(at: &RegionProgress) -> Value {
     })
 }
 
-fn names(stage: &RolloutStage) -> Vec<&str> {
+pub(in crate::api) fn names(stage: &RolloutStage) -> Vec<&str> {
     let names = stage.regions.iter().map(|region| region.as_str());
     names.chain(stage.rest.then_some("*")).collect()
 }
