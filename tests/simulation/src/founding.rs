@@ -25,14 +25,14 @@ pub fn facts(function: Function) -> ComponentFacts {
     }
 }
 
-/// A rollout that all regions have carried out long ago.
+/// A rollout that all regions have carried out long ago. There is a region.
 pub fn roll_out(
     batch: &mut Batch,
     store: &MemoryStore,
     regions: &[RegionId],
     number: usize,
     function: Function,
-) {
+) -> RolloutId {
     let component = function.component();
     component::put_whole(batch, store, &function.version(), &component, &facts(function))
         .unwrap_or_else(|error| panic!("{error}"));
@@ -40,7 +40,7 @@ pub fn roll_out(
     let at = |n: usize| {
         Hlc::from_bits((number * 100 + n + 1) as u64).unwrap_or_else(|error| panic!("{error}"))
     };
-    let Some(first) = regions.first() else { return };
+    let first = &regions[0];
     let id = RolloutId(ChangeId { hlc: at(0), region: first.clone() });
     let create = CreateRollout {
         table: table(number),
@@ -79,6 +79,7 @@ pub fn roll_out(
     {
         rollout::put(batch, &id, &record);
     }
+    id
 }
 
 /// What the self-test of a version comes to in a region that works.

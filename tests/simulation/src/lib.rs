@@ -19,6 +19,7 @@ pub mod cost;
 pub mod founding;
 pub mod functions;
 pub mod oracle;
+pub mod reference;
 pub mod region;
 pub mod report;
 pub mod run;

@@ -19,7 +19,7 @@ use crate::world::Outcome;
 const SEEDS_ENOUGH: u64 = 1000;
 
 /// Faults that many runs must bring about. A fault that never comes tests nothing.
-pub const FAULTS_EXPECTED: [&str; 21] = [
+pub const FAULTS_EXPECTED: [&str; 22] = [
     "a clock that jumped",
     "a full disk",
     "a join",
@@ -33,6 +33,7 @@ pub const FAULTS_EXPECTED: [&str; 21] = [
     "a region that died",
     "two regions that died with what only they knew",
     "a region that was cut off",
+    "a self-test that is odd",
     "a sync that failed",
     "an engine that fails",
     "an eviction",
@@ -44,7 +45,7 @@ pub const FAULTS_EXPECTED: [&str; 21] = [
 ];
 
 /// States that many runs must meet.
-pub const STATES_EXPECTED: [&str; 20] = [
+pub const STATES_EXPECTED: [&str; 23] = [
     "a change waited for a function",
     "a change waited for an engine",
     "a change was given up with a lost region",
@@ -56,6 +57,7 @@ pub const STATES_EXPECTED: [&str; 20] = [
     "a membership change went on",
     "a record was quarantined",
     "a region joined by a snapshot",
+    "a region went back to the version before",
     "a rollout went on",
     "a sync failed",
     "a write met a full disk",
@@ -64,7 +66,9 @@ pub const STATES_EXPECTED: [&str; 20] = [
     "a write met a row that is not as it asked",
     "an old disk was seen",
     "changes were sent again",
+    "conflicts under a rollout were reported",
     "records of a lost region were passed on",
+    "something was asked of a rollout",
 ];
 
 /// States that mean trouble: none of them is expected.

@@ -1,14 +1,18 @@
 //! What happens in a run, as data: made from a seed without a look at the run, so that it can be
 //! shrunk and played again.
 
+mod rollouts;
+
 use std::fmt;
 
 use crate::functions::Function;
 
+pub use rollouts::{Asked, Oddity, Plan};
+
 /// How the regions are set up.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// Regions at the start, 2 to 5.
+    /// Regions at the start, 2 to 7.
     pub regions: usize,
     /// Partitions of rows.
     pub partitions: u32,
@@ -170,6 +174,26 @@ pub enum Step {
         region: Pick,
         table: Pick,
         function: Function,
+    },
+    RollOut {
+        region: Pick,
+        table: Pick,
+        function: Function,
+        plan: Plan,
+    },
+    Ask {
+        region: Pick,
+        table: Pick,
+        asked: Asked,
+    },
+    /// What was seen of the versions that are rolled out.
+    Report {
+        region: Pick,
+        faults: bool,
+    },
+    Odd {
+        region: Pick,
+        odd: Oddity,
     },
     /// The region is gone for good.
     Die {
@@ -444,7 +468,7 @@ impl Scenario {
         let table = |rng: &mut fastrand::Rng| {
             (rng.u8(0..10) > 0).then(|| Function::ALL[rng.usize(0..Function::ALL.len())])
         };
-        let setup = Setup {
+        let mut setup = Setup {
             regions,
             partitions: [1, 1, 2, 2, 3][rng.usize(0..5)],
             tables: (0..tables).map(|_| table(&mut rng)).collect(),
@@ -456,7 +480,13 @@ impl Scenario {
         };
         let mix = Mix::draw(&mut rng, calm);
         let count = [40, 90, 160, 240][rng.usize(0..4)];
-        let steps = (0..count).map(|_| mix.step(&mut rng)).collect();
+        let mut steps: Vec<Step> = (0..count).map(|_| mix.step(&mut rng)).collect();
+        if let Some((regions, rolling)) = rollouts::draw(seed).filter(|_| !calm) {
+            setup.regions = regions;
+            for step in rolling {
+                steps.insert(rng.usize(0..=steps.len()), step);
+            }
+        }
         Self { seed, setup, steps }
     }
 }

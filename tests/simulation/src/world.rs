@@ -8,6 +8,7 @@ mod checks;
 mod end;
 mod faults;
 mod members;
+mod rollouts;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use syncline_bus::Lane;
 use syncline_core::{
-    ChangeId, ConflictId, ConflictOutcome, Hlc, RegionId, RolloutId, RowKey, Stamp, TableName,
+    ChangeId, ConflictId, ConflictOutcome, Hlc, RegionId, RowKey, Stamp, TableName,
     VersionVector,
 };
 use syncline_store::{Batch, MemoryStore, Store as _};
@@ -87,8 +88,8 @@ pub struct World {
     tables: BTreeMap<TableName, Stamp>,
     /// Functions are deployed in this run.
     rolls_out: bool,
-    /// Who has said that it has what is rolled out.
-    ready: BTreeMap<RolloutId, BTreeSet<RegionId>>,
+    /// What regions have said of rollouts.
+    rollouts: rollouts::Told,
     /// Whether the row is as the write asks that is under way, if that is sure.
     expected: Option<bool>,
     /// A region that lives was proposed to be evicted.
@@ -130,7 +131,7 @@ pub fn play(scenario: &Scenario, story: bool) -> Outcome {
                 | Step::OldDisk { .. }
         )
     };
-    let deploys = |step: &Step| matches!(step, Step::Deploy { .. });
+    let deploys = |step: &Step| matches!(step, Step::Deploy { .. } | Step::RollOut { .. });
     world.rolls_out = scenario.steps.iter().any(deploys);
     world.comes_and_goes = scenario.steps.iter().any(comes_or_goes);
     for (number, step) in scenario.steps.iter().enumerate() {
@@ -178,7 +179,7 @@ impl World {
             stable: BTreeMap::new(),
             made: BTreeMap::new(),
             old_disks: BTreeSet::new(),
-            ready: BTreeMap::new(),
+            rollouts: rollouts::Told::default(),
             expected: None,
             evicts_the_living: false,
             comes_and_goes: false,
@@ -202,7 +203,9 @@ impl World {
         let mut batch = Batch::new();
         for (table, function) in self.setup.tables.iter().enumerate() {
             let Some(function) = function else { continue };
-            crate::founding::roll_out(&mut batch, store, &self.founders, table, *function);
+            let founders = &self.founders;
+            let id = crate::founding::roll_out(&mut batch, store, founders, table, *function);
+            self.rollouts.found(id, founders, *function);
         }
         store.commit(batch).and_then(|()| store.sync()).unwrap_or_else(|error| panic!("{error}"));
     }

@@ -52,11 +52,13 @@ impl Rollouts {
         due
     }
 
-    /// The versions of which this region should say what their self-test comes to, and has not.
+    /// The versions of which this region should say what their self-test comes to: it has not said
+    /// so yet, or it did not pass, or came to something else than elsewhere, which a newer
+    /// software or machine may have mended. To be tested once after each start.
     pub fn to_test(&self) -> Vec<FunctionVersion> {
         let untested = |rollout: &&Rollout| {
             let me = rollout.regions.get(&self.me);
-            me.is_none_or(|me| me.self_test.is_none() && me.unready.is_none())
+            me.is_none_or(|me| me.self_test.is_none()) || rollout.differ().is_some()
         };
         let asked = self.tables().flat_map(|table| {
             let Standing { base, open, .. } = self.standing(table);
@@ -76,10 +78,10 @@ impl Rollouts {
         let me = rollout.regions.get(&self.me).cloned().unwrap_or_default();
         let id = rollout.id.clone();
         match tested? {
-            Ok(self_test) if me.self_test.is_none() => {
+            Ok(self_test) if me.self_test != Some(self_test) => {
                 Some(RolloutRecord::Ready { rollout: id, self_test })
             }
-            Err(reason) if me.self_test.is_none() && me.unready.as_ref() != Some(&reason) => {
+            Err(reason) if me.unready.as_ref() != Some(&reason) => {
                 Some(RolloutRecord::Unready { rollout: id, reason })
             }
             _ => None,

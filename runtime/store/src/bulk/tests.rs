@@ -15,7 +15,7 @@ use syncline_core::{
 const RECEIVED: u8 = Family::Received as u8;
 
 /// The families that a joiner has as the donor has them; of those received it has more.
-const COPIED: [u8; 10] = [3, 4, 5, 6, 12, 13, 14, 15, 18, 19];
+const COPIED: [u8; 11] = [3, 4, 5, 6, 12, 13, 14, 15, 18, 19, 22];
 
 fn hlc(n: u64) -> Hlc {
     Hlc::from_bits(n).unwrap()

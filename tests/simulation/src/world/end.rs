@@ -35,6 +35,7 @@ impl World {
                 self.crash(region, 100);
             }
         }
+        self.pass_all_tests();
         for round in 1..=ROUNDS_MAX {
             self.now_ms += 1000;
             self.stats.events += 1;
@@ -113,8 +114,8 @@ impl World {
         if survivors.is_empty() {
             return Some("there is no member".into());
         }
-        for region in survivors {
-            let region = &self.regions[region];
+        for number in survivors {
+            let region = &self.regions[number];
             let name = &region.id;
             let Some(running) = &region.running else { return Some(format!("{name} is down")) };
             let control = running.control.control();
@@ -127,6 +128,9 @@ impl World {
             });
             if under_way {
                 return Some(format!("{name} knows of {:?}", membership.current()));
+            }
+            if let Some(open) = self.open_without_reason(number) {
+                return Some(format!("{name}: {open}"));
             }
             if control.outstanding() > 0 {
                 return Some(format!("{name} has unconfirmed control records"));
@@ -167,6 +171,7 @@ impl World {
         }
         for region in &survivors {
             self.check_same_members(*region, first);
+            self.check_same_rollouts(*region, first);
             self.check_rows_at_rest(*region, &cuts);
         }
         self.check_counters(&cuts, first);

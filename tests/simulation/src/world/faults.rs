@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use syncline_applier::ControlApplier;
 use syncline_bus::{Envelope, HEARTBEAT_KEY, Lane};
-use syncline_core::{ChangeId, MembershipChange, NewRollout, RolloutPlan, RolloutText, RowKey};
+use syncline_core::{ChangeId, MembershipChange, RolloutPlan, RowKey};
 
 use super::World;
-use crate::founding::facts;
-use crate::functions::Function;
 use crate::region::SimRegion;
 use crate::scenario::{Garbage, Step};
 
@@ -48,7 +46,7 @@ impl World {
             }
             Step::Deploy { region, table, function } => {
                 let region = self.pick(region);
-                self.deploy(region, table.into(), function);
+                self.roll_out(region, table.into(), function, RolloutPlan::default());
             }
             Step::Die { .. }
             | Step::LastWords { .. }
@@ -57,6 +55,9 @@ impl World {
             | Step::Snapshot { .. }
             | Step::Backup { .. }
             | Step::OldDisk { .. } => self.come_and_go(step),
+            Step::RollOut { .. } | Step::Ask { .. } | Step::Report { .. } | Step::Odd { .. } => {
+                self.roll(step);
+            }
             on_the_bus => self.bus_goes_wrong(on_the_bus),
         }
     }
@@ -222,6 +223,7 @@ impl World {
     }
 
     fn stop_keeping(&mut self, region: usize, keeps: usize) {
+        self.forget_said(region);
         let SimRegion { id, store, running, unsynced, .. } = &mut self.regions[region];
         *running = None;
         let id = id.clone();
@@ -266,40 +268,6 @@ impl World {
         }
         self.tell_of(region, || "starts".into());
         self.check_start(region);
-    }
-
-    fn deploy(&mut self, region: usize, table: usize, function: Function) {
-        let number = table % self.setup.tables.len();
-        // What counts must be counted by one function.
-        if matches!(
-            self.setup.tables[number],
-            Some(Function::Counter | Function::Set | Function::Cart)
-        ) {
-            return;
-        }
-        let table = self.table(number);
-        let wall = self.regions[region].wall_ms(self.now_ms);
-        let Some(running) = self.running(region) else { return };
-        let version = function.version();
-        let bytes = function.component();
-        let component = syncline_applier::Loaded { version, bytes, facts: facts(function) };
-        let new = NewRollout {
-            table,
-            version,
-            plan: RolloutPlan::default(),
-            actor: RolloutText::default(),
-            why: RolloutText::default(),
-        };
-        let deployed = running.control.deploy(&running.site, new, component, wall);
-        if deployed.is_ok() {
-            running.here.insert(version);
-            self.stats.state("a function was deployed");
-        }
-        let steady = self.steady_ms();
-        let Some(running) = self.running(region) else { return };
-        let done = running.control.end(&running.site, false, wall, steady);
-        self.control_done(region, done, vec![]);
-        self.tell_of(region, || format!("deploys {function:?}: {deployed:?}"));
     }
 
     /// Proposes a change of the regions.

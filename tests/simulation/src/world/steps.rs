@@ -8,14 +8,14 @@ use syncline_applier::{
 };
 use syncline_bus::{Decoded, Envelope, Lane, decode};
 use syncline_core::{
-    Alarm, ControlBody, FeedStep, HostFault, PassOn, Precondition, RegionId, RolloutRecord,
+    Alarm, ControlBody, FeedStep, HostFault, PassOn, Precondition, RegionId,
     WriteRefused,
 };
 use syncline_store::StoreError;
 use syncline_store::kv::{self, component};
 
 use super::World;
-use crate::founding::{facts, self_test};
+use crate::founding::facts;
 use crate::functions::{Function, function_of, image_of, numbers};
 use crate::region::{Asked, Running, Unsynced, Waiting, partition_count};
 use crate::scenario::{Step, Verb};
@@ -311,8 +311,10 @@ impl World {
             control.receive(site, &source, items, wall);
         }
         let done = control.end(site, beats, wall, steady);
+        let is_done = done.is_ok();
         self.control_done(region, done, vec![]);
         self.check_control(region);
+        self.check_rollouts(region, beats && is_done);
     }
 
     pub(super) fn control_done(
@@ -354,7 +356,9 @@ impl World {
         running.stopped.extend(done.forked);
         running.assembled.extend(done.assembled);
         for version in done.to_test {
-            running.control.self_tested(version, Ok(self_test(version)));
+            let tested = self.tested(region, version);
+            let Some(running) = self.running(region) else { return };
+            running.control.self_tested(version, tested);
         }
         self.passed_on(region, Lane::Control, &passes_on);
         if !done.quarantined.is_empty() {
@@ -363,23 +367,8 @@ impl World {
     }
 
     fn said_by(&mut self, region: usize, body: &ControlBody) {
-        let name = self.regions[region].id.clone();
-        match body {
-            ControlBody::Rollout(RolloutRecord::Ready { rollout, .. }) => {
-                self.ready.entry(rollout.clone()).or_default().insert(name);
-            }
-            // Nothing is activated before every region has it.
-            ControlBody::Rollout(RolloutRecord::Active { rollout }) if !self.comes_and_goes => {
-                let ready = self.ready.get(rollout);
-                let lacks = self.founders.iter().find(|r| !ready.is_some_and(|s| s.contains(*r)));
-                if let Some(lacks) = lacks.cloned() {
-                    let id = rollout.to_string();
-                    self.fail("activation", || {
-                        format!("{name} activates {id}, {lacks} has it not")
-                    });
-                }
-            }
-            _ => {}
+        if let ControlBody::Rollout(record) = body {
+            self.check_rollout_said(region, record);
         }
         self.stats.state(match body {
             ControlBody::Rollout(_) => "a rollout went on",
