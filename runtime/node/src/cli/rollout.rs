@@ -55,10 +55,8 @@ fn create(args: &CreateArgs, client: &Client, out: &Output) -> Result<(), Failur
     let mut body = args.plan.body();
     body["table"] = json!(args.table);
     body["version"] = json!(args.version);
-    let query: &[(&str, Option<&str>)] =
-        if args.plan.plan { &[("plan", Some("true"))] } else { &[] };
-    let body = body.to_string().into_bytes();
-    let answer = client.send(Method::POST, "/v1/rollouts", query, body)?;
+    let path = if args.plan.plan { "/v1/rollouts?plan=true" } else { "/v1/rollouts" };
+    let answer = client.send(Method::POST, path, &[], body.to_string().into_bytes())?;
     if args.plan.plan {
         return super::plan::show(&answer, client, out);
     }

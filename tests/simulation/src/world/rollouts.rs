@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use syncline_applier::Loaded;
 use syncline_core::{
-    FunctionVersion, Gate, GuestFault, NewRollout, RegionId, Rollout, RolloutAsk, RolloutCounters,
+    FunctionVersion, Gate, NewRollout, RegionId, Rollout, RolloutAsk, RolloutCounters,
     RolloutDecision, RolloutGates, RolloutId, RolloutPlace, RolloutPlan, RolloutRecord,
     RolloutStage, RolloutState, RolloutText, SelfTest, Stamp, TableName,
 };
@@ -71,10 +71,8 @@ impl World {
         let first = usize::from(plan.first) % names.len();
         let mut in_turn = names.iter().cycle().skip(first).take(names.len());
         let named = usize::from(plan.stages - 1).min(names.len() - 1);
-        let stage = |name: &&str| RolloutStage {
-            regions: name.parse().into_iter().collect(),
-            rest: false,
-        };
+        let stage =
+            |name: &&str| RolloutStage { regions: name.parse().into_iter().collect(), rest: false };
         let mut stages: Vec<RolloutStage> = in_turn.by_ref().take(named).map(stage).collect();
         stages.push(RolloutStage { regions: BTreeSet::new(), rest: true });
         let gate = Gate { limit_ppm: 200_000, min_conflicts: CONFLICTS_MIN };
@@ -162,7 +160,7 @@ impl World {
                 _ => &mut since.live,
             };
             for _ in 0..CONFLICTS_REPORTED {
-                calls.count(faults.then_some(&GuestFault::DepthLimit), 1000, 10);
+                calls.count(faults.then_some("depth-limit"), 1000, 10);
             }
             let Some(running) = self.running(region) else { return };
             // Only a clock at its end refuses.
@@ -305,9 +303,8 @@ impl World {
             .iter()
             .map(|rollout| (&rollout.id, (rollout.state, rollout.place, rollout.owner.clone())))
             .collect();
-        let expected = |expected: &Expected| {
-            (expected.state(), expected.place, expected.owner.clone())
-        };
+        let expected =
+            |expected: &Expected| (expected.state(), expected.place, expected.owner.clone());
         let expected: BTreeMap<_, _> =
             reference.rollouts.iter().map(|(id, rollout)| (id, expected(rollout))).collect();
         if shown != expected {
@@ -336,12 +333,7 @@ impl World {
     }
 
     /// What a region should stamp it stamps two heartbeats later.
-    fn check_promptness(
-        &mut self,
-        at: &(RegionId, TableName),
-        reference: &Reference,
-        beats: bool,
-    ) {
+    fn check_promptness(&mut self, at: &(RegionId, TableName), reference: &Reference, beats: bool) {
         let (name, table) = at;
         let running = self.regions.iter().find(|region| region.id == *name);
         let Some(running) = running.and_then(|region| region.running.as_ref()) else { return };
@@ -390,9 +382,8 @@ impl World {
                 _ => conflicts(|counters| counters.live.conflicts),
             };
             let waits = plan.gates.fault_rate.is_some_and(|gate| counted < gate.min_conflicts);
-            let has_reason = rollout.state == RolloutState::Paused
-                || (plan.manual && next_is_stage)
-                || waits;
+            let has_reason =
+                rollout.state == RolloutState::Paused || (plan.manual && next_is_stage) || waits;
             !has_reason
         });
         idle.map(|rollout| format!("rollout {} is open: {:?}", rollout.id, rollout.state))

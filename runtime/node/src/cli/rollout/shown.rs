@@ -105,10 +105,6 @@ pub(in crate::cli) struct Sample {
 }
 
 impl Rollout {
-    pub(in crate::cli) fn is_over(&self) -> bool {
-        matches!(self.state.as_str(), "complete" | "aborted" | "superseded")
-    }
-
     /// Where it is, in a word or two.
     pub(in crate::cli) fn standing(&self) -> String {
         match self.state.as_str() {
