@@ -44,11 +44,18 @@ pub enum Code {
     ChecksumMismatch,
     RolloutOpen,
     NotReplayable,
+    MembershipUnderWay,
+    IncarnationUsed,
+    OldIncarnation,
+    TooManyRegions,
+    EvictsItself,
+    NoCluster,
     TooManyTables,
     TooManyRequests,
     RegionsBehind,
     ClockAhead,
     NotAMember,
+    Joining,
     NoSpace,
     StoreUnavailable,
     Starting,
@@ -58,7 +65,7 @@ pub enum Code {
 
 impl Code {
     /// Every kind, for the reference.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 43] = [
         Self::InvalidTable,
         Self::InvalidRowPk,
         Self::InvalidRow,
@@ -85,11 +92,18 @@ impl Code {
         Self::ChecksumMismatch,
         Self::RolloutOpen,
         Self::NotReplayable,
+        Self::MembershipUnderWay,
+        Self::IncarnationUsed,
+        Self::OldIncarnation,
+        Self::TooManyRegions,
+        Self::EvictsItself,
+        Self::NoCluster,
         Self::TooManyTables,
         Self::TooManyRequests,
         Self::RegionsBehind,
         Self::ClockAhead,
         Self::NotAMember,
+        Self::Joining,
         Self::NoSpace,
         Self::StoreUnavailable,
         Self::Starting,
@@ -176,6 +190,28 @@ impl Code {
             Self::NotReplayable => {
                 ("not-replayable", S::CONFLICT, "The record cannot be read once more")
             }
+            Self::MembershipUnderWay => {
+                ("membership-under-way", S::CONFLICT, "Another change of the regions is under way")
+            }
+            Self::IncarnationUsed => {
+                ("incarnation-used", S::CONFLICT, "The region is or was there in this incarnation")
+            }
+            Self::OldIncarnation => (
+                "old-incarnation",
+                S::CONFLICT,
+                "The region is still a member in an earlier incarnation",
+            ),
+            Self::TooManyRegions => {
+                ("too-many-regions", S::UNPROCESSABLE_ENTITY, "The limit on regions is reached")
+            }
+            Self::EvictsItself => {
+                ("evicts-itself", S::UNPROCESSABLE_ENTITY, "A region does not evict itself")
+            }
+            Self::NoCluster => (
+                "no-cluster",
+                S::UNPROCESSABLE_ENTITY,
+                "This region does not know where the other's cluster is",
+            ),
             Self::TooManyTables => {
                 ("too-many-tables", S::UNPROCESSABLE_ENTITY, "The limit on tables is reached")
             }
@@ -196,6 +232,9 @@ impl Code {
             }
             Self::NotAMember => {
                 ("not-a-member", S::SERVICE_UNAVAILABLE, "This region is joining, or was evicted")
+            }
+            Self::Joining => {
+                ("joining", S::SERVICE_UNAVAILABLE, "The region is taking over another's data")
             }
             Self::Starting => {
                 ("starting", S::SERVICE_UNAVAILABLE, "The region takes no writes yet")

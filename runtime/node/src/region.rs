@@ -12,11 +12,16 @@
 //! syncer makes commits durable, for all of them at once, and only then are clients answered and
 //! records produced.
 
+mod aside;
 mod controller;
+mod donor;
+mod joiner;
 mod links;
+mod members;
 mod merging;
 mod publisher;
 mod reader;
+mod readers;
 mod shard;
 mod start;
 mod startup;
@@ -28,20 +33,23 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use syncline_applier::{KeptDone, KeptWork, Site, WriteRequest};
 use syncline_core::{
-    CONTROL_PARTITION, FunctionVersion, Image, PartitionCount, Precondition, RegionId, RowKey,
-    TableName, partition_of,
+    CONTROL_PARTITION, FunctionVersion, Image, MembershipChange, PartitionCount, Precondition,
+    RegionId, RowKey, TableName, partition_of,
 };
 use syncline_host::{Compiler, Host};
 use syncline_store::{DiskStore, Engine};
 use tokio::sync::oneshot;
 
+pub(crate) use aside::way_back;
 pub use controller::{DeployError, Deployed, RolloutView};
+pub use donor::Donation;
+pub use joiner::{JoinProgress, Joining, TakeOverError, must_join};
 pub use links::Cuts;
+pub use members::{Members, Plan, ProposeError, Proposed, waits_for};
 pub use shard::{Acknowledged, KeptError, WriteError};
 pub use start::StartError;
 pub use startup::Awaited;
@@ -51,6 +59,7 @@ pub use verification::{VERIFY_MS_MAX, VerifyError};
 use crate::config::LimitsConfig;
 use controller::ControlWork;
 use links::LinkStates;
+use readers::Threads;
 use shard::ShardWork;
 use startup::Startup;
 
@@ -59,7 +68,8 @@ use startup::Startup;
 pub struct RegionOptions {
     /// This region.
     pub region: RegionId,
-    /// All regions, this one included.
+    /// The regions that there were at the start, for a store that is new. Which there are since is
+    /// agreed among them.
     pub regions: Vec<RegionId>,
     /// Its folder.
     pub data: PathBuf,
@@ -83,7 +93,7 @@ pub struct Region {
     shared: Arc<Shared>,
     shards: Vec<SyncSender<ShardWork>>,
     control: SyncSender<ControlWork>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Arc<Threads>,
 }
 
 /// What the threads of a region share.
@@ -94,6 +104,12 @@ pub(crate) struct Shared {
     pub(crate) links: LinkStates,
     pub(crate) startup: Startup,
     pub(crate) cuts: Cuts,
+    /// Which regions there are, as of the control partition's last commit.
+    members: Mutex<Arc<Members>>,
+    /// Where the region's data is.
+    data: PathBuf,
+    /// What is done for a region that joins.
+    donation: Mutex<Option<Donation>>,
     pub(crate) stopping: AtomicBool,
     /// Why the region can go on no longer, and since when; set once.
     fatal: Mutex<Option<(String, u64)>>,
@@ -120,6 +136,20 @@ impl Shared {
         self.stopping.store(true, Ordering::SeqCst);
     }
 
+    fn members(&self) -> Arc<Members> {
+        Arc::clone(&self.members.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Answers true if that is news.
+    fn set_members(&self, members: Members) -> bool {
+        let mut known = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = **known != members;
+        if is_news {
+            *known = Arc::new(members);
+        }
+        is_news
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
@@ -131,9 +161,14 @@ impl Region {
         &self.shared.site.region
     }
 
-    /// All regions, this one included.
-    pub fn regions(&self) -> &[RegionId] {
-        &self.shared.site.regions
+    /// Which regions there are, as far as this one knows.
+    pub fn members(&self) -> Arc<Members> {
+        self.shared.members()
+    }
+
+    /// What this region does for one that joins.
+    pub fn donation(&self) -> Option<Donation> {
+        self.shared.donation.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Into how many partitions rows are spread.
@@ -268,6 +303,24 @@ impl Region {
         answer.await.unwrap_or(Err(DeployError::Stopping))
     }
 
+    /// Proposes that a region joins, or that regions are evicted. The answer comes once the proposal
+    /// is durable; what becomes of it is told by [`Region::members`].
+    pub async fn propose(&self, change: MembershipChange) -> Result<Proposed, ProposeError> {
+        if let Some(awaited) = self.starting() {
+            return Err(ProposeError::Starting { awaited });
+        }
+        let (reply, answer) = oneshot::channel();
+        self.control(ControlWork::Propose { change, reply }).await;
+        answer.await.unwrap_or(Err(ProposeError::Stopping))
+    }
+
+    /// What would happen if a change of the regions was proposed.
+    pub async fn plan(&self, change: MembershipChange) -> Result<Plan, ProposeError> {
+        let (reply, answer) = oneshot::channel();
+        self.control(ControlWork::Plan { change, reply }).await;
+        answer.await.unwrap_or(Err(ProposeError::Stopping))
+    }
+
     /// All rollouts that this region knows of.
     pub async fn rollouts(&self) -> Vec<RolloutView> {
         let (reply, answer) = oneshot::channel();
@@ -299,11 +352,8 @@ impl Region {
             let _ = shard.send(ShardWork::Stop);
         }
         let _ = self.control.send(ControlWork::Stop);
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        for thread in threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!(region = %self.shared.site.region, "a thread of the region panicked");
-            }
+        if !self.threads.join() {
+            tracing::error!(region = %self.shared.site.region, "a thread of the region panicked");
         }
     }
 }

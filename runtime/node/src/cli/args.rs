@@ -8,6 +8,7 @@ use syncline_core::{RegionId, RowPk, TableName};
 use syncline_store::kv::quarantine::QuarantineId;
 
 use super::function::{CasesArgs, FUNCTION_EXAMPLES, FunctionCommand, Source};
+use super::members::{TOPOLOGY_EXAMPLES, TopologyCommand};
 use crate::config::HumanDuration;
 
 const EXIT_CODES: &str = "\
@@ -164,11 +165,6 @@ Examples:
 With --compare: exit code 0 where all regions hold the same bytes, 4 where they differ, and 1 where
 that cannot be said yet, as one of them has not applied what another has.";
 
-const TOPOLOGY_EXAMPLES: &str = "\
-Examples:
-  syncline topology
-  syncline topology --url http://127.0.0.1:8081 --output json";
-
 const LINK_EXAMPLES: &str = "\
 Examples:
   syncline link cut us-east-1 eu-west-1
@@ -267,9 +263,12 @@ pub(super) enum Command {
     /// Compare what regions hold.
     #[command(after_help = format!("{DIGESTS_EXAMPLES}\n\n{EXIT_CODES}"))]
     Digests(DigestsArgs),
-    /// Show a region's links to the others.
+    /// Show the regions and a region's links to them; let regions join, and go on without others.
     #[command(after_help = TOPOLOGY_EXAMPLES)]
-    Topology,
+    Topology {
+        #[command(subcommand)]
+        command: Option<TopologyCommand>,
+    },
     /// Cut and heal the link between two regions of `syncline dev`.
     #[command(subcommand, after_help = LINK_EXAMPLES)]
     Link(LinkCommand),
@@ -540,7 +539,7 @@ fn base_url(text: &str) -> Result<String, String> {
     }
 }
 
-fn region(text: &str) -> Result<String, String> {
+pub(super) fn region(text: &str) -> Result<String, String> {
     let region: RegionId = text.parse().map_err(|error| format!("{error}"))?;
     Ok(region.as_str().to_owned())
 }
@@ -567,7 +566,7 @@ fn row_pk(text: &str) -> Result<String, String> {
     Ok(row_pk.as_str().to_owned())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     HumanDuration::try_from(text.to_owned()).map(|HumanDuration(duration)| duration)
 }
 

@@ -8,9 +8,10 @@ use std::time::Instant;
 use syncline_applier::{
     ControlApplier, ControlDone, ControlItem, ControlRefused, KeptDone, KeptWork, Loaded,
 };
-use syncline_bus::Lane;
+use syncline_bus::{BusError, Lane};
 use syncline_core::{
-    CreateRefused, FunctionVersion, RegionId, Rollout, RolloutId, RolloutState, TableName,
+    CreateRefused, FunctionVersion, MembershipChange, MembershipId, MembershipState, RegionId,
+    Rollout, RolloutId, RolloutState, TableName,
 };
 use syncline_host::{Admitted, Manifest};
 use syncline_store::StoreError;
@@ -18,7 +19,10 @@ use syncline_store::kv::component::{self, ComponentFacts};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+use super::donor::Donor;
+use super::members::{Members, Plan, ProposeError, Proposed};
 use super::publisher::Feeds;
+use super::readers::{Readers, wanted};
 use super::shard::{KeptError, KeptReply, ShardWork, report};
 use super::startup::Awaited;
 use super::status::ControlView;
@@ -84,6 +88,16 @@ pub(super) enum ControlWork {
         component: Vec<u8>,
         reply: oneshot::Sender<Result<Deployed, DeployError>>,
     },
+    /// Proposes that a region joins, or that regions are evicted.
+    Propose {
+        change: MembershipChange,
+        reply: oneshot::Sender<Result<Proposed, ProposeError>>,
+    },
+    /// The same, but only says what would happen.
+    Plan {
+        change: MembershipChange,
+        reply: oneshot::Sender<Result<Plan, ProposeError>>,
+    },
     Records {
         source: RegionId,
         items: Vec<ControlItem>,
@@ -115,6 +129,8 @@ pub(super) struct Controller {
     pub(super) shards: Vec<SyncSender<ShardWork>>,
     /// For those who load components, to say how it went.
     pub(super) own: SyncSender<ControlWork>,
+    pub(super) readers: Readers,
+    pub(super) donor: Donor,
 }
 
 impl Controller {
@@ -142,6 +158,7 @@ impl Controller {
                 beat_at = Instant::now() + HEARTBEAT_EVERY;
             }
             let ended = self.end(replies, beats);
+            self.tell_members(beats);
             for (done, reply) in asked.kept {
                 let _ = reply.send(ended.clone().map(|()| done));
             }
@@ -174,6 +191,15 @@ impl Controller {
                     }
                     Err(error) => drop(reply.send(Err(error))),
                 }
+            }
+            ControlWork::Propose { change, reply } => self.propose(change, reply, replies),
+            ControlWork::Plan { change, reply } => {
+                let plan = self.check(&change).and_then(|()| {
+                    let membership = self.applier.control().membership();
+                    membership.propose(change.clone())?;
+                    Ok(Plan::of(membership, change))
+                });
+                drop(reply.send(plan));
             }
             ControlWork::Records { source, items } => {
                 self.applier.receive(&self.shared.site, &source, items, now_ms());
@@ -219,6 +245,71 @@ impl Controller {
                 DeployError::ClockExhausted
             }
         })
+    }
+
+    fn propose(
+        &mut self,
+        change: MembershipChange,
+        reply: oneshot::Sender<Result<Proposed, ProposeError>>,
+        replies: &mut Vec<Reply>,
+    ) {
+        let proposed = self.check(&change).and_then(|()| self.proposed(change));
+        let (id, known) = match proposed {
+            Ok(proposed) => proposed,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let view = self.applier.control().membership().get(&id).cloned();
+        replies.push(Box::new(move |synced| {
+            let answer = match synced {
+                Ok(()) => view.map(|view| Proposed { view, known }).ok_or(ProposeError::Stopping),
+                Err(reason) => Err(ProposeError::Store(reason)),
+            };
+            let _ = reply.send(answer);
+        }));
+    }
+
+    /// The change's identity, and whether it was under way already.
+    fn proposed(&mut self, change: MembershipChange) -> Result<(MembershipId, bool), ProposeError> {
+        let current = self.applier.control().membership().current();
+        let same =
+            current.filter(|view| view.change == change && view.state != MembershipState::Complete);
+        if let Some(same) = same {
+            let id = same.id.clone();
+            if let MembershipChange::Join { region } = &change {
+                self.donor.again(self.applier.control().membership(), region);
+            }
+            return Ok((id, true));
+        }
+        match self.applier.propose(&self.shared.site, change, now_ms()) {
+            Ok(id) => Ok((id, false)),
+            Err(ControlRefused::Membership(refused)) => Err(refused.into()),
+            Err(ControlRefused::ClockExhausted | ControlRefused::Open(_)) => {
+                Err(ProposeError::ClockExhausted)
+            }
+        }
+    }
+
+    /// A region that this one cannot read would hold up everything as soon as it is counted.
+    fn check(&self, change: &MembershipChange) -> Result<(), ProposeError> {
+        let MembershipChange::Join { region } = change else { return Ok(()) };
+        match self.readers.bus.reader(region, &[]) {
+            Err(BusError::NoCluster { region }) => Err(ProposeError::NoCluster { region }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells which regions there are now, and reads those that are counted.
+    fn tell_members(&mut self, beats: bool) {
+        let membership = self.applier.control().membership();
+        let members = Members::of(membership);
+        if self.shared.set_members(members) {
+            let wanted = wanted(&self.shared.site.region, membership);
+            self.readers.align(&wanted);
+        }
+        if beats {
+            self.readers.retry();
+            self.donor.align(membership);
+        }
     }
 
     fn facts(&self, bytes: &[u8], manifest: &Manifest) -> ComponentFacts {

@@ -1,0 +1,151 @@
+//! A snapshot on its way to a region that joins: a file beside the donor's log, with pages one behind
+//! the other, each behind its length in four bytes.
+//!
+//! Another attempt is written behind what earlier ones have left, so that a position that a reader
+//! keeps never stands for something else. Nothing is synced: the reader tells by a checksum whether
+//! it has all.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::io_error;
+use crate::{BusError, SNAPSHOT_PAGE_BYTES_MAX, SnapshotPage, SnapshotReader, SnapshotWriter};
+
+/// How often a reader looks for more.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// A page's length stands in so many bytes.
+const LENGTH_BYTES: u64 = 4;
+
+/// Deletes the file, if it is there.
+pub(super) fn delete(path: &Path) -> Result<(), BusError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(io_error("delete file", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) struct Writer {
+    path: PathBuf,
+    file: File,
+    /// Behind the last page that was written to its end.
+    end: u64,
+}
+
+impl Writer {
+    pub(super) fn open(path: PathBuf) -> Result<Self, BusError> {
+        let opened = || -> io::Result<(File, u64)> {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            let mut options = File::options();
+            let file = options.create(true).truncate(false).read(true).write(true).open(&path)?;
+            let mut end = 0;
+            // A writer that was killed has left a part of a page.
+            while let Some((_, next)) = page_at(&file, end)? {
+                end = next;
+            }
+            file.set_len(end)?;
+            Ok((file, end))
+        };
+        let (file, end) = opened().map_err(io_error("open file", &path))?;
+        Ok(Self { path, file, end })
+    }
+}
+
+impl SnapshotWriter for Writer {
+    fn append(&mut self, pages: &[Vec<u8>]) -> Result<(), BusError> {
+        let mut bytes = Vec::new();
+        for page in pages {
+            if page.len() > SNAPSHOT_PAGE_BYTES_MAX {
+                let (bytes, limit) = (page.len(), SNAPSHOT_PAGE_BYTES_MAX);
+                return Err(BusError::TooLarge { bytes, limit });
+            }
+            bytes.extend_from_slice(&(page.len() as u32).to_be_bytes());
+            bytes.extend_from_slice(page);
+        }
+        let end = self.end;
+        let mut written = || -> io::Result<()> {
+            self.file.seek(SeekFrom::Start(end))?;
+            self.file.write_all(&bytes)
+        };
+        written().map_err(io_error("write file", &self.path))?;
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+/// The page that begins here, and where the next one does; none where it is not all there, or is
+/// none.
+fn page_at(mut file: &File, at: u64) -> io::Result<Option<(Vec<u8>, u64)>> {
+    file.seek(SeekFrom::Start(at))?;
+    let mut reader = BufReader::new(file);
+    let mut length = [0; LENGTH_BYTES as usize];
+    let mut bytes = Vec::new();
+    let read = reader.read_exact(&mut length).and_then(|()| {
+        let length = u32::from_be_bytes(length) as usize;
+        if length > SNAPSHOT_PAGE_BYTES_MAX {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        bytes.resize(length, 0);
+        reader.read_exact(&mut bytes)
+    });
+    match read {
+        Ok(()) => {
+            let next = at + LENGTH_BYTES + bytes.len() as u64;
+            Ok(Some((bytes, next)))
+        }
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) struct Reader {
+    path: PathBuf,
+    next: u64,
+}
+
+impl Reader {
+    pub(super) fn new(path: PathBuf, from: u64) -> Self {
+        Self { path, next: from }
+    }
+
+    fn read(&mut self, max_pages: usize) -> io::Result<Vec<SnapshotPage>> {
+        // It may be another file by now.
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        if self.next > file.metadata()?.len() {
+            self.next = 0;
+        }
+        let mut pages = Vec::new();
+        while pages.len() < max_pages
+            && let Some((bytes, next_position)) = page_at(&file, self.next)?
+        {
+            self.next = next_position;
+            pages.push(SnapshotPage { next_position, bytes });
+        }
+        Ok(pages)
+    }
+}
+
+impl SnapshotReader for Reader {
+    fn poll(&mut self, max_pages: usize, timeout: Duration) -> Result<Vec<SnapshotPage>, BusError> {
+        let until = Instant::now() + timeout;
+        loop {
+            let path = self.path.clone();
+            let pages = self.read(max_pages).map_err(io_error("read file", &path))?;
+            let left = until.saturating_duration_since(Instant::now());
+            if !pages.is_empty() || max_pages == 0 || left.is_zero() {
+                return Ok(pages);
+            }
+            thread::sleep(left.min(LOOK_AGAIN));
+        }
+    }
+}
