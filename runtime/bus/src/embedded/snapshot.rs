@@ -1,5 +1,5 @@
 //! A snapshot on its way to a region that joins: a file beside the donor's log, with pages one behind
-//! the other, each behind its length in four bytes.
+//! the other, each behind its length in four bytes, and again with all bits inverted.
 //!
 //! Another attempt is written behind what earlier ones have left, so that a position that a reader
 //! keeps never stands for something else. Nothing is synced: the reader tells by a checksum whether
@@ -16,8 +16,8 @@ use crate::{BusError, SNAPSHOT_PAGE_BYTES_MAX, SnapshotPage, SnapshotReader, Sna
 
 /// How often a reader looks for more.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// A page's length stands in so many bytes.
-const LENGTH_BYTES: u64 = 4;
+/// A page's length stands in so many bytes, twice.
+const HEAD_BYTES: usize = 8;
 
 /// Deletes the file, if it is there.
 pub(super) fn delete(path: &Path) -> Result<(), BusError> {
@@ -46,7 +46,7 @@ impl Writer {
             let file = options.create(true).truncate(false).read(true).write(true).open(&path)?;
             let mut end = 0;
             // A writer that was killed has left a part of a page.
-            while let Some((_, next)) = page_at(&file, end)? {
+            while let Found::Page(_, next) = page_at(&file, end)? {
                 end = next;
             }
             file.set_len(end)?;
@@ -65,7 +65,8 @@ impl SnapshotWriter for Writer {
                 let (bytes, limit) = (page.len(), SNAPSHOT_PAGE_BYTES_MAX);
                 return Err(BusError::TooLarge { bytes, limit });
             }
-            bytes.extend_from_slice(&(page.len() as u32).to_be_bytes());
+            let length = page.len() as u32;
+            bytes.extend_from_slice([length, !length].map(u32::to_be_bytes).as_flattened());
             bytes.extend_from_slice(page);
         }
         let end = self.end;
@@ -79,29 +80,35 @@ impl SnapshotWriter for Writer {
     }
 }
 
-/// The page that begins here, and where the next one does; none where it is not all there, or is
-/// none.
-fn page_at(mut file: &File, at: u64) -> io::Result<Option<(Vec<u8>, u64)>> {
+enum Found {
+    /// A page, and where the next one begins.
+    Page(Vec<u8>, u64),
+    /// It is not all there yet.
+    Nothing,
+    /// No page begins here.
+    NoPage,
+}
+
+fn page_at(mut file: &File, at: u64) -> io::Result<Found> {
     file.seek(SeekFrom::Start(at))?;
     let mut reader = BufReader::new(file);
-    let mut length = [0; LENGTH_BYTES as usize];
-    let mut bytes = Vec::new();
-    let read = reader.read_exact(&mut length).and_then(|()| {
-        let length = u32::from_be_bytes(length) as usize;
-        if length > SNAPSHOT_PAGE_BYTES_MAX {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        bytes.resize(length, 0);
-        reader.read_exact(&mut bytes)
-    });
-    match read {
-        Ok(()) => {
-            let next = at + LENGTH_BYTES + bytes.len() as u64;
-            Ok(Some((bytes, next)))
-        }
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(error),
+    let mut head = [[0; 4]; 2];
+    let whole = |read: io::Result<()>| match read {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+        read => read.map(|()| true),
+    };
+    if !whole(reader.read_exact(head.as_flattened_mut()))? {
+        return Ok(Found::Nothing);
     }
+    let [length, inverted] = head.map(u32::from_be_bytes);
+    if length != !inverted || length as usize > SNAPSHOT_PAGE_BYTES_MAX {
+        return Ok(Found::NoPage);
+    }
+    let mut bytes = vec![0; length as usize];
+    if !whole(reader.read_exact(&mut bytes))? {
+        return Ok(Found::Nothing);
+    }
+    Ok(Found::Page(bytes, at + HEAD_BYTES as u64 + u64::from(length)))
 }
 
 pub(super) struct Reader {
@@ -125,11 +132,19 @@ impl Reader {
             self.next = 0;
         }
         let mut pages = Vec::new();
-        while pages.len() < max_pages
-            && let Some((bytes, next_position)) = page_at(&file, self.next)?
-        {
-            self.next = next_position;
-            pages.push(SnapshotPage { next_position, bytes });
+        while pages.len() < max_pages {
+            match page_at(&file, self.next)? {
+                Found::Page(bytes, next_position) => {
+                    self.next = next_position;
+                    pages.push(SnapshotPage { next_position, bytes });
+                }
+                Found::Nothing => break,
+                Found::NoPage => {
+                    // The position was one of another file.
+                    self.next = 0;
+                    break;
+                }
+            }
         }
         Ok(pages)
     }

@@ -228,6 +228,8 @@ impl Joining {
         let failed = || io_error("write to", &folder);
         let step = match Page::from_bytes(&bytes) {
             Some(page) => gathered.assembly.take(page),
+            // What was noted may be a position of an earlier topic.
+            None if gathered.resumed => PageStep::Lost,
             None => PageStep::Foreign("something that is no page stands in it".into()),
         };
         match step {
@@ -249,7 +251,7 @@ impl Joining {
                 return Ok(Taken::Whole(copied));
             }
             PageStep::Lost => {
-                gathered.assembly.attempt = 0;
+                (gathered.assembly.attempt, gathered.resumed) = (0, false);
                 return Ok(Taken::StartOver);
             }
             PageStep::Foreign(why) => {
@@ -302,6 +304,8 @@ struct Gathered {
     assembly: Assembly,
     /// Where to go on reading.
     position: u64,
+    /// That is not the start.
+    resumed: bool,
 }
 
 impl Gathered {
@@ -312,8 +316,15 @@ impl Gathered {
         let options = options.create(true).truncate(false).read(true).write(true);
         let copy = options.open(&path).map_err(io_error("open file", &path))?;
         let folder = folder.to_owned();
-        let mut gathered =
-            Self { folder, copy, hash: Sha256::new(), bytes: 0, assembly, position: 0 };
+        let mut gathered = Self {
+            folder,
+            copy,
+            hash: Sha256::new(),
+            bytes: 0,
+            assembly,
+            position: 0,
+            resumed: false,
+        };
         gathered.restore().map_err(io_error("read", &path))?;
         Ok(gathered)
     }
@@ -329,6 +340,7 @@ impl Gathered {
             Some([attempt, next, total, position, bytes]) if *bytes <= length => {
                 (self.assembly.attempt, self.assembly.next) = (*attempt, *next);
                 (self.assembly.bytes, self.position, self.bytes) = (*total, *position, *bytes);
+                self.resumed = true;
                 self.copy.set_len(*bytes)?;
                 self.copy.seek(SeekFrom::Start(0))?;
                 let mut reader = BufReader::new(&self.copy);
