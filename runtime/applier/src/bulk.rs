@@ -1,11 +1,14 @@
 //! How a region that joins takes over what another one has.
 
+use syncline_bus::Lane;
 use syncline_core::planted::{self, Bug};
 use syncline_core::{CONTROL_PARTITION, Hlc, PartitionCount, PartitionMeta, RegionId};
 use syncline_store::kv::node::{self, FORMAT, NodeFacts};
 use syncline_store::kv::{meta, received, waiting};
 use syncline_store::{Batch, Store, StoreError, copy_for_joiner};
 use thiserror::Error;
+
+use crate::partition_of_lane;
 
 /// Why a region could not take over a donor's data.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -27,10 +30,12 @@ pub enum JoinError {
 /// history, floors, what waits, positions, stable, the raw records of others, its own outbox as
 /// received, control state and components. `from` must be one durable state: nothing is committed
 /// to it meanwhile, and it was synced. What was interrupted can be made again; until all is there
-/// the store is nobody's.
+/// the store is nobody's. `positions` are of the donor's log, before the state was taken: what
+/// stands before them is in it.
 pub fn join_from(
     donor: &RegionId,
-    from: &impl Store,
+    from: &(impl Store + ?Sized),
+    positions: &[(Lane, u64)],
     me: &RegionId,
     to: &impl Store,
     partitions: PartitionCount,
@@ -48,6 +53,8 @@ pub fn join_from(
     for number in (0..partitions.get()).chain([CONTROL_PARTITION]) {
         let kept: PartitionMeta = meta::get(from, number)?.unwrap_or_default();
         let mut joining = kept.for_joiner(donor, me);
+        let of_donor = positions.iter().filter(|(lane, _)| partition_of_lane(*lane) == number);
+        joining.positions.extend(of_donor.map(|(_, position)| (donor.clone(), *position)));
         for record in waiting::of_partition(from, number)? {
             if planted::is(Bug::SnapshotWithoutWaiting) {
                 waiting::delete(&mut last, number, &record.row, &record.change.id);

@@ -23,6 +23,7 @@ mod replay;
 mod restore;
 mod rows;
 mod site;
+mod snapshot;
 mod sync;
 
 pub use bulk::{JoinError, join_from};
@@ -33,6 +34,7 @@ pub use partition::{
     PartitionApplier, PartitionDone, PartitionTurn, TurnError, WriteError, WriteRequest,
 };
 pub use replay::{KeptAction, KeptDone, KeptWork, ReplayRefused, Replayed};
-pub use restore::{Restored, restore};
+pub use restore::{Restored, positions, restore};
 pub use site::{Limits, Site, partition_of_lane};
+pub use snapshot::{Assembly, Copied, Copying, Page, PageStep, PagesMade, read_copy, write_copy};
 pub use sync::{Synced, Ticket, sync};

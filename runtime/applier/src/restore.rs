@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use syncline_bus::Lane;
 use syncline_core::{Feed, FunctionVersion, RegionId};
+use syncline_store::kv::meta;
 use syncline_store::{Store, StoreError};
 
-use crate::{ControlApplier, Feeds, PartitionApplier, Site};
+use crate::{ControlApplier, Feeds, PartitionApplier, Site, partition_of_lane};
 
 /// A region as it was last committed.
 pub struct Restored {
@@ -28,17 +29,21 @@ pub fn restore<S: Store>(
     Ok(Restored { partitions: partitions.collect::<Result<_, _>>()?, control })
 }
 
-impl Restored {
-    /// Where to go on reading a region's log.
-    pub fn positions(&self, source: &RegionId) -> Vec<(Lane, u64)> {
-        let rows = self.partitions.iter().filter_map(|applier| {
-            let partition = applier.partition();
-            partition.position(source).map(|at| (Lane::Changes(partition.number()), at))
-        });
-        let control = self.control.control().position(source).map(|at| (Lane::Control, at));
-        rows.chain(control).collect()
+/// Where to go on reading a region's log, as of the last commits.
+pub fn positions<S: Store>(
+    site: &Site<S>,
+    source: &RegionId,
+) -> Result<Vec<(Lane, u64)>, StoreError> {
+    let mut positions = Vec::new();
+    for lane in Lane::all(site.partitions.get()) {
+        let kept = meta::get(&site.store, partition_of_lane(lane))?.unwrap_or_default();
+        let of_source = kept.positions.into_iter().find(|(region, _)| region == source);
+        positions.extend(of_source.map(|(_, position)| (lane, position)));
     }
+    Ok(positions)
+}
 
+impl Restored {
     /// Everything that is not confirmed goes out again, before anything new.
     pub fn feeds(&self) -> Feeds {
         let rows = self.partitions.iter().map(|applier| {

@@ -111,6 +111,53 @@ pub trait Bus: Send + Sync {
     /// For every lane of a region's log a position not far before its end. Whoever reads from there
     /// meets the last records of the lane: one at least, where it holds any.
     fn tails(&self, source: &RegionId) -> Result<Vec<(Lane, u64)>, BusError>;
+
+    /// Begins to write a snapshot of what `donor` has, for a region that is to join. What an
+    /// earlier attempt has written may be dropped by that.
+    fn snapshot_writer(
+        &self,
+        donor: &RegionId,
+        joiner: &RegionId,
+    ) -> Result<Box<dyn SnapshotWriter>, BusError>;
+
+    /// Reads a snapshot from a position on, 0 for its start. One that is not there yet is waited
+    /// for.
+    fn snapshot_reader(
+        &self,
+        donor: &RegionId,
+        joiner: &RegionId,
+        from: u64,
+    ) -> Result<Box<dyn SnapshotReader>, BusError>;
+
+    /// Drops a snapshot; one that is not there is no error.
+    fn drop_snapshot(&self, donor: &RegionId, joiner: &RegionId) -> Result<(), BusError>;
+}
+
+/// The largest page of a snapshot.
+pub const SNAPSHOT_PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Writes a snapshot, page by page. Pages are whatever bytes the caller likes.
+pub trait SnapshotWriter: Send {
+    /// Appends pages of at most [`SNAPSHOT_PAGE_BYTES_MAX`] each, in order, and returns when all
+    /// are taken. After an error any number of them may have been taken, also again later; whoever
+    /// reads has to tell.
+    fn append(&mut self, pages: &[Vec<u8>]) -> Result<(), BusError>;
+}
+
+/// A page of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotPage {
+    /// Where to go on reading behind it.
+    pub next_position: u64,
+    /// What was written; or anything else.
+    pub bytes: Vec<u8>,
+}
+
+/// Reads a snapshot, page by page.
+pub trait SnapshotReader: Send {
+    /// The next pages, at most so many. Waits up to `timeout` for the first one; empty if none
+    /// came. A position that is not there any more is left for the first one that is.
+    fn poll(&mut self, max_pages: usize, timeout: Duration) -> Result<Vec<SnapshotPage>, BusError>;
 }
 
 /// Appends to one region's log.

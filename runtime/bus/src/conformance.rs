@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use syncline_core::RegionId;
 
-use crate::{Bus, BusError, Delivery, Envelope, Item, Lane, Outgoing, Reader};
+use crate::{
+    Bus, BusError, Delivery, Envelope, Item, Lane, Outgoing, Reader, SNAPSHOT_PAGE_BYTES_MAX,
+    SnapshotReader,
+};
 
 /// Longer than anything takes that is not broken.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,6 +41,8 @@ const CASES: &[Case] = &[
     ("lanes that are not there are refused", unknown_lanes),
     ("no busy lane starves another", no_lane_starves),
     ("a position beyond the end is not waited for", beyond_the_end),
+    ("a snapshot is read page by page, and gone once it is dropped", snapshot),
+    ("another attempt at a snapshot follows the one before", snapshot_again),
 ];
 
 /// Runs the suite. `make_bus` makes a fresh and empty bus of two partitions for each case.
@@ -363,4 +368,64 @@ fn beyond_the_end(bus: &dyn Bus) {
     assert_eq!((found[0].position, found[0].next_position), (asked, start));
     ok(publisher.produce(&numbered(A, 3..5)));
     assert_eq!(texts(&read(&mut *reader, 2), A), numbers(3..5));
+}
+
+/// Reads pages until there are `count`; gives them with the position behind the last.
+fn pages(reader: &mut dyn SnapshotReader, count: usize) -> (Vec<Vec<u8>>, u64) {
+    let (mut read, mut position) = (Vec::new(), 0);
+    while read.len() < count {
+        let batch = ok(reader.poll(count - read.len(), PATIENCE));
+        assert!(!batch.is_empty(), "only {} of {count} pages came", read.len());
+        for page in batch {
+            position = page.next_position;
+            read.push(page.bytes);
+        }
+    }
+    (read, position)
+}
+
+fn numbered_pages(numbers: std::ops::Range<u8>) -> Vec<Vec<u8>> {
+    numbers.map(|n| vec![n; usize::from(n) * 1000]).collect()
+}
+
+fn snapshot(bus: &dyn Bus) {
+    let (donor, joiner) = (region("a"), region("b#2"));
+    // It is waited for.
+    let mut reader = ok(bus.snapshot_reader(&donor, &joiner, 0));
+    assert_eq!(ok(reader.poll(1, A_MOMENT)), Vec::new());
+    let mut writer = ok(bus.snapshot_writer(&donor, &joiner));
+    ok(writer.append(&numbered_pages(0..5)));
+    let (first, behind) = pages(&mut *reader, 3);
+    assert_eq!(first, numbered_pages(0..3));
+    let largest = vec![vec![7; SNAPSHOT_PAGE_BYTES_MAX]];
+    ok(writer.append(&largest));
+    // Another reader goes on where the first one was.
+    let mut reader = ok(bus.snapshot_reader(&donor, &joiner, behind));
+    let (rest, _) = pages(&mut *reader, 3);
+    assert_eq!(rest, [numbered_pages(3..5), largest].concat());
+    let others = ok(bus.snapshot_reader(&donor, &region("late"), 0)).poll(1, A_MOMENT);
+    assert_eq!(ok(others), Vec::new());
+    ok(bus.drop_snapshot(&donor, &joiner));
+    ok(bus.drop_snapshot(&donor, &joiner));
+}
+
+fn snapshot_again(bus: &dyn Bus) {
+    let (donor, joiner) = (region("a"), region("b"));
+    let mut writer = ok(bus.snapshot_writer(&donor, &joiner));
+    ok(writer.append(&numbered_pages(0..9)));
+    let mut reader = ok(bus.snapshot_reader(&donor, &joiner, 0));
+    let (_, behind) = pages(&mut *reader, 2);
+    drop(writer);
+    let mut writer = ok(bus.snapshot_writer(&donor, &joiner));
+    ok(writer.append(&numbered_pages(20..22)));
+    // Whether what was left of the first comes as well, is the bus's business.
+    let mut reader = ok(bus.snapshot_reader(&donor, &joiner, behind));
+    let mut read = Vec::new();
+    while read.last() != numbered_pages(21..22).last() {
+        read.extend(pages(&mut *reader, 1).0);
+    }
+    assert!(read.ends_with(&numbered_pages(20..22)), "{} pages", read.len());
+    // A position that is not there is left for one that is.
+    let mut reader = ok(bus.snapshot_reader(&donor, &joiner, 1 << 40));
+    pages(&mut *reader, 2);
 }

@@ -8,6 +8,7 @@
 //! <dir>/<region>/log                    format, number of partitions, generation
 //! <dir>/<region>/changes-0003/<base>-<follows>.log
 //! <dir>/<region>/control/<base>-<follows>.log
+//! <dir>/<region>/snapshot-<joiner>      what a region that joins takes over
 //! ```
 //!
 //! A position is a byte of the lane: the base of its segment and the offset in the file. Positions
@@ -31,6 +32,7 @@ mod publisher;
 mod reader;
 mod segment;
 mod signal;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
@@ -41,7 +43,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use syncline_core::{PartitionCount, RegionId};
 
-use crate::{Bus, BusError, Lane, Publisher, Reader};
+use crate::{Bus, BusError, Lane, Publisher, Reader, SnapshotReader, SnapshotWriter};
 use meta::Meta;
 use signal::Signal;
 
@@ -132,6 +134,27 @@ impl Bus for EmbeddedBus {
         let log = self.log(source);
         log.lanes().map(|lane| lane::tail(&log.lane(lane)).map(|tail| (lane, tail))).collect()
     }
+
+    fn snapshot_writer(
+        &self,
+        donor: &RegionId,
+        joiner: &RegionId,
+    ) -> Result<Box<dyn SnapshotWriter>, BusError> {
+        Ok(Box::new(snapshot::Writer::open(self.log(donor).snapshot(joiner))?))
+    }
+
+    fn snapshot_reader(
+        &self,
+        donor: &RegionId,
+        joiner: &RegionId,
+        from: u64,
+    ) -> Result<Box<dyn SnapshotReader>, BusError> {
+        Ok(Box::new(snapshot::Reader::new(self.log(donor).snapshot(joiner), from)))
+    }
+
+    fn drop_snapshot(&self, donor: &RegionId, joiner: &RegionId) -> Result<(), BusError> {
+        snapshot::delete(&self.log(donor).snapshot(joiner))
+    }
 }
 
 /// Where a region's log is, and how many partitions it should have.
@@ -157,6 +180,10 @@ impl LogDir {
             Lane::Changes(partition) => self.path.join(format!("changes-{partition:04}")),
             Lane::Control => self.path.join("control"),
         }
+    }
+
+    fn snapshot(&self, joiner: &RegionId) -> PathBuf {
+        self.path.join(format!("snapshot-{joiner}"))
     }
 
     /// What the log says of itself; none where there is no log yet. A log with another number of

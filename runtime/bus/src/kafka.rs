@@ -22,6 +22,8 @@
 //!   compares the number of partitions.
 //! - A reader that gets nothing from a partition in which there is something builds its client anew:
 //!   the *stall watchdog*. It also looks now and then whether a topic is still the one it was.
+//! - A snapshot for a region that joins is a topic of its donor's cluster, with one partition:
+//!   `syncline.snapshot.<donor>.<joiner>`. It is there while the region joins.
 //! - A cluster that cannot be reached is no error of a reader: it is waited for, and the log says so
 //!   once. Likewise a publisher starts without its cluster, and makes and checks the topics later.
 //!
@@ -37,6 +39,7 @@ mod message;
 mod place;
 mod publisher;
 mod reader;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -52,7 +55,7 @@ use syncline_core::{PartitionCount, RegionId};
 pub use client::Cluster;
 pub use topics::{TopicSettings, TopicsFound};
 
-use crate::{Bus, BusError, Lane, Publisher, Reader};
+use crate::{Bus, BusError, Lane, Publisher, Reader, SnapshotReader, SnapshotWriter};
 use client::Told;
 use place::Place;
 
@@ -110,15 +113,17 @@ impl KafkaBus {
         topics::check(&self.log(region)?, &self.0.options.topics)
     }
 
+    fn snapshot_topic(&self, donor: &RegionId, joiner: &RegionId) -> String {
+        let Inner { prefix, .. } = &*self.0;
+        format!("{prefix}.snapshot.{}.{}", topic_part(donor), topic_part(joiner))
+    }
+
     fn log(&self, region: &RegionId) -> Result<Log, BusError> {
         let Inner { options, prefix, .. } = &*self.0;
         let Some(cluster) = options.clusters.get(region.name()) else {
             return Err(BusError::NoCluster { region: region.clone() });
         };
-        let name = match region.incarnation() {
-            1 => region.name().to_owned(),
-            incarnation => format!("{}.{incarnation}", region.name()),
-        };
+        let name = topic_part(region);
         Ok(Log {
             region: region.clone(),
             cluster: cluster.clone(),
@@ -147,6 +152,38 @@ impl Bus for KafkaBus {
 
     fn tails(&self, source: &RegionId) -> Result<Vec<(Lane, u64)>, BusError> {
         self.log(source)?.places(|start, end| start.max(end.saturating_sub(TAIL_RECORDS)))
+    }
+
+    fn snapshot_writer(
+        &self,
+        donor: &RegionId,
+        joiner: &RegionId,
+    ) -> Result<Box<dyn SnapshotWriter>, BusError> {
+        let topic = self.snapshot_topic(donor, joiner);
+        let writer = snapshot::Writer::open(self.log(donor)?, topic, &self.0.options.topics)?;
+        Ok(Box::new(writer))
+    }
+
+    fn snapshot_reader(
+        &self,
+        donor: &RegionId,
+        joiner: &RegionId,
+        from: u64,
+    ) -> Result<Box<dyn SnapshotReader>, BusError> {
+        let topic = self.snapshot_topic(donor, joiner);
+        Ok(Box::new(snapshot::Reader::new(self.log(donor)?, topic, from)))
+    }
+
+    fn drop_snapshot(&self, donor: &RegionId, joiner: &RegionId) -> Result<(), BusError> {
+        snapshot::delete(&self.log(donor)?, &self.snapshot_topic(donor, joiner))
+    }
+}
+
+/// A region in the name of a topic.
+fn topic_part(region: &RegionId) -> String {
+    match region.incarnation() {
+        1 => region.name().to_owned(),
+        incarnation => format!("{}.{incarnation}", region.name()),
     }
 }
 

@@ -27,7 +27,10 @@ mod envelope;
 mod kafka;
 mod wire;
 
-pub use bus::{Bus, BusError, Delivery, Item, Lane, Outgoing, Publisher, Reader};
+pub use bus::{
+    Bus, BusError, Delivery, Item, Lane, Outgoing, Publisher, Reader, SNAPSHOT_PAGE_BYTES_MAX,
+    SnapshotPage, SnapshotReader, SnapshotWriter,
+};
 pub use embedded::{EmbeddedBus, Retention};
 pub use envelope::{BadFrame, Envelope};
 pub use kafka::{Cluster, KafkaBus, KafkaOptions, TopicSettings, TopicsFound};

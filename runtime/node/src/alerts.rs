@@ -3,24 +3,30 @@
 
 use std::collections::BTreeMap;
 
-use syncline_core::RegionId;
+use syncline_core::{MembershipChange, RegionId};
 use syncline_store::kv::quarantine::QuarantineCount;
 
 use crate::config::LimitsConfig;
-use crate::region::{LinkView, PartitionView};
+use crate::region::{LinkView, Members, PartitionView, waits_for, way_back};
 
 /// The kinds of alerts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "parts() says what each is")]
 pub enum AlertCode {
     RegionStopped,
+    RegionEvicted,
     WritesRefused,
     LinkStopped,
     LinkUnreadable,
     LinkFull,
     RegionSilent,
     RecordsQuarantined,
+    MembershipWaits,
 }
+
+/// A change of the regions that has waited for so long waits for a region that is not there: those
+/// that are answer within some heartbeats, and a snapshot takes its time anyway.
+const MEMBERSHIP_WAITS_MS: u64 = 60_000;
 
 /// How soon somebody should look.
 pub const CRITICAL: &str = "critical";
@@ -29,14 +35,16 @@ pub const WARNING: &str = "warning";
 
 impl AlertCode {
     /// Every kind, the most pressing first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::RegionStopped,
+        Self::RegionEvicted,
         Self::WritesRefused,
         Self::LinkStopped,
         Self::LinkUnreadable,
         Self::LinkFull,
         Self::RegionSilent,
         Self::RecordsQuarantined,
+        Self::MembershipWaits,
     ];
 
     /// The stable word, how pressing it is, and what it means.
@@ -46,6 +54,11 @@ impl AlertCode {
                 "region-stopped",
                 CRITICAL,
                 "this region cannot go on, and has to be started again",
+            ),
+            Self::RegionEvicted => (
+                "region-evicted",
+                CRITICAL,
+                "the other regions say that this one is gone: it takes no writes, and is not read",
             ),
             Self::WritesRefused => (
                 "writes-refused",
@@ -68,6 +81,11 @@ impl AlertCode {
                 "records-quarantined",
                 WARNING,
                 "records of the named region could not be read, and are kept",
+            ),
+            Self::MembershipWaits => (
+                "membership-waits",
+                WARNING,
+                "a change of the regions has waited for the named region for more than a minute",
             ),
         }
     }
@@ -93,6 +111,10 @@ pub struct Standing<'a> {
     pub region: &'a RegionId,
     /// Why it cannot go on, and since when.
     pub fatal: Option<(String, u64)>,
+    /// Which regions there are.
+    pub members: &'a Members,
+    /// The wall clock, in milliseconds since 1970.
+    pub now_ms: u64,
     /// Its partitions.
     pub views: &'a [PartitionView],
     /// Its links.
@@ -114,6 +136,7 @@ pub fn alerts(standing: &Standing<'_>) -> Vec<Alert> {
             since_ms: Some(*since),
         });
     }
+    of_members(standing, &mut alerts);
     writes_refused(standing, &mut alerts);
     for link in standing.links.iter().filter(|link| !link.own) {
         of_link(standing, link, &mut alerts);
@@ -121,6 +144,49 @@ pub fn alerts(standing: &Standing<'_>) -> Vec<Alert> {
     quarantined(standing, &mut alerts);
     alerts.sort_by(|a, b| (a.code, &a.subject).cmp(&(b.code, &b.subject)));
     alerts
+}
+
+fn of_members(standing: &Standing<'_>, alerts: &mut Vec<Alert>) {
+    let Standing { region, members, now_ms, .. } = standing;
+    if members.me_gone {
+        let evictions = members.changes.iter().filter(|view| match &view.change {
+            MembershipChange::Evict { gone } => gone.contains(*region),
+            MembershipChange::Join { .. } => false,
+        });
+        alerts.push(Alert {
+            code: AlertCode::RegionEvicted,
+            subject: region.to_string(),
+            detail: no_writes(region, members),
+            since_ms: evictions.map(|view| view.id.0.hlc.millis()).next_back(),
+        });
+    }
+    for view in members.under_way() {
+        let since_ms = view.id.0.hlc.millis();
+        if now_ms.saturating_sub(since_ms) < MEMBERSHIP_WAITS_MS {
+            continue;
+        }
+        alerts.extend(waits_for(view).into_iter().map(|waited_for| Alert {
+            code: AlertCode::MembershipWaits,
+            subject: waited_for.to_string(),
+            detail: format!("membership change {} is {}", view.id, view.state.as_str()),
+            since_ms: Some(since_ms),
+        }));
+    }
+}
+
+/// Why a region takes no writes, and what to do.
+pub fn no_writes(me: &RegionId, members: &Members) -> String {
+    if members.me_gone {
+        return format!(
+            "the other regions say that {me} is gone: it takes no writes, and its log is not read. \
+             What it had not passed on by then is lost with it. {}",
+            way_back(me)
+        );
+    }
+    format!(
+        "{me} is joining: it takes writes once it has applied all that the members had when they \
+         began to count it"
+    )
 }
 
 fn writes_refused(standing: &Standing<'_>, alerts: &mut Vec<Alert>) {

@@ -4,7 +4,9 @@ mod alerts;
 mod body;
 mod conflicts;
 mod functions;
+mod joining;
 mod links;
+mod members;
 mod metrics;
 mod params;
 mod plan;
@@ -26,6 +28,7 @@ use axum::routing::{MethodRouter, get, post};
 use crate::problem::{Code, Problem};
 use crate::region::Region;
 
+pub use joining::joining_router;
 pub use links::DevLinks;
 
 /// What handlers work on.
@@ -53,6 +56,8 @@ mod routes {
     pub const CONFLICT: &str = "/v1/conflicts/{id}";
     pub const DIGESTS: &str = "/v1/digests";
     pub const TOPOLOGY: &str = "/v1/topology";
+    pub const JOIN: &str = "/v1/topology/join";
+    pub const EVICT: &str = "/v1/topology/evict";
     pub const ALERTS: &str = "/v1/alerts";
     pub const QUARANTINE: &str = "/v1/quarantine";
     pub const QUARANTINED: &str = "/v1/quarantine/{id}";
@@ -81,6 +86,8 @@ pub fn router(api: Api) -> Router {
         .route(routes::CONFLICT, get(conflicts::show))
         .route(routes::DIGESTS, get(state::digests))
         .route(routes::TOPOLOGY, get(state::topology))
+        .route(routes::JOIN, post(members::join))
+        .route(routes::EVICT, post(members::evict))
         .route(routes::ALERTS, get(alerts::list))
         .route(routes::QUARANTINE, get(quarantine::list))
         .route(routes::QUARANTINED, get(quarantine::show).delete(quarantine::drop_kept))

@@ -14,6 +14,7 @@ mod function;
 mod functions;
 mod json;
 mod local;
+mod members;
 mod output;
 mod plan;
 mod quarantine;
@@ -69,7 +70,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Rollout(command) => rollout::run(command, &client(), &out),
         Command::Quarantine(command) => quarantine::run(command, &client(), &out),
         Command::Digests(args) => digests::run(&args, &cli.shared, &out),
-        Command::Topology => topology::show(&client(), &out),
+        Command::Topology { command } => topology::run(command, &client(), &out),
         Command::Link(command) => topology::link(command, &client(), &out),
         Command::CompileFunction => return Ok(syncline_host::compile_worker()),
     }

@@ -65,8 +65,12 @@ pub enum ConfigError {
 pub struct Config {
     /// This region.
     pub region: RegionId,
-    /// All regions, this one included.
+    /// All regions that are named, this one included.
     pub regions: Vec<RegionId>,
+    /// Those of them that were there at the start; the others join.
+    pub founders: Vec<RegionId>,
+    /// The region that this one takes its data over from, if it joins.
+    pub join_from: Option<RegionId>,
     /// Where the region's data is.
     pub data: PathBuf,
     /// What keeps the region's store.
@@ -98,6 +102,7 @@ struct RegionSection {
     id: Option<RegionName>,
     data: Option<PathBuf>,
     incarnation: Option<u32>,
+    join_from: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -323,10 +328,16 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
             return Err(wrong("api", "auth", reason.into()));
         }
     }
-    let mut regions = Vec::new();
-    for name in config.regions.keys() {
+    let (mut regions, mut founders) = (Vec::new(), Vec::new());
+    for (name, peer) in &config.regions {
         let other: RegionId = name.parse().map_err(|e| wrong("regions", name, format!("{e}")))?;
-        // This region is counted in its present incarnation.
+        if other.incarnation() > 1 {
+            let reason = format!("its section is [regions.{}] in every incarnation", other.name());
+            return Err(wrong("regions", name, reason));
+        }
+        if !peer.joins {
+            founders.push(other.clone());
+        }
         regions.push(if other.name() == region.name() { region.clone() } else { other });
     }
     if !regions.contains(&region) {
@@ -336,6 +347,8 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
     if regions.len() > 64 {
         return Err(wrong("regions", "", format!("{} regions, the limit is 64", regions.len())));
     }
+    let join_from = join_from(config.region.join_from.as_deref(), &region, &regions, &founders)
+        .map_err(|reason| wrong("region", "join_from", reason))?;
     let folder = file.parent().unwrap_or_else(|| Path::new(""));
     let partitions = config.bus.partitions.map_or_else(default_partitions, |p| p.0);
     let bus = bus::bus(folder, config.bus, partitions, &config.regions)
@@ -343,6 +356,8 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
     Ok(Config {
         region,
         regions,
+        founders,
+        join_from,
         data: folder.join(data),
         engine: config.store.engine.map_or_else(Engine::default, Engine::from),
         listen,
@@ -350,6 +365,41 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
         partitions,
         limits: config.limits,
     })
+}
+
+/// The region that this one takes its data over from. One that was not there at the start has to
+/// name it: with an empty folder it would count for a region that has forgotten everything.
+fn join_from(
+    named: Option<&str>,
+    region: &RegionId,
+    regions: &[RegionId],
+    founders: &[RegionId],
+) -> Result<Option<RegionId>, String> {
+    let example = regions.iter().find(|other| other.name() != region.name());
+    let example = example.map_or("us-east-1", RegionId::name);
+    match (named, founders.contains(region)) {
+        (None, true) => Ok(None),
+        (None, false) => Err(format!(
+            "{region} was not there at the start, and takes its data over from a region that is: \
+             name it, for example join_from = \"{example}\""
+        )),
+        (Some(_), true) => Err(format!(
+            "{region} was there at the start, and does not join: take join_from out. A region that \
+             was not there has joins = true in [regions.{0}], in every region's configuration; one \
+             that lost its disk comes back with incarnation = 2",
+            region.name()
+        )),
+        (Some(named), false) => {
+            let donor: RegionId = named.parse().map_err(|error| format!("{error}"))?;
+            if donor.name() == region.name() {
+                return Err("a region does not take its data over from itself".into());
+            }
+            if !regions.iter().any(|other| other.name() == donor.name()) {
+                return Err(format!("there is no section [regions.{}]", donor.name()));
+            }
+            Ok(Some(donor))
+        }
+    }
 }
 
 /// The number of partitions where nothing is said: 8.

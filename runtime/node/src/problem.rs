@@ -48,11 +48,18 @@ pub enum Code {
     PlanRefused,
     RegionsSilent,
     NotReplayable,
+    MembershipUnderWay,
+    IncarnationUsed,
+    OldIncarnation,
+    TooManyRegions,
+    EvictsItself,
+    NoCluster,
     TooManyTables,
     TooManyRequests,
     RegionsBehind,
     ClockAhead,
     NotAMember,
+    Joining,
     NoSpace,
     StoreUnavailable,
     Starting,
@@ -62,7 +69,7 @@ pub enum Code {
 
 impl Code {
     /// Every kind, for the reference.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 47] = [
         Self::InvalidTable,
         Self::InvalidRowPk,
         Self::InvalidRow,
@@ -93,11 +100,18 @@ impl Code {
         Self::PlanRefused,
         Self::RegionsSilent,
         Self::NotReplayable,
+        Self::MembershipUnderWay,
+        Self::IncarnationUsed,
+        Self::OldIncarnation,
+        Self::TooManyRegions,
+        Self::EvictsItself,
+        Self::NoCluster,
         Self::TooManyTables,
         Self::TooManyRequests,
         Self::RegionsBehind,
         Self::ClockAhead,
         Self::NotAMember,
+        Self::Joining,
         Self::NoSpace,
         Self::StoreUnavailable,
         Self::Starting,
@@ -196,6 +210,28 @@ impl Code {
             Self::NotReplayable => {
                 ("not-replayable", S::CONFLICT, "The record cannot be read once more")
             }
+            Self::MembershipUnderWay => {
+                ("membership-under-way", S::CONFLICT, "Another change of the regions is under way")
+            }
+            Self::IncarnationUsed => {
+                ("incarnation-used", S::CONFLICT, "The region is or was there in this incarnation")
+            }
+            Self::OldIncarnation => (
+                "old-incarnation",
+                S::CONFLICT,
+                "The region is still a member in an earlier incarnation",
+            ),
+            Self::TooManyRegions => {
+                ("too-many-regions", S::UNPROCESSABLE_ENTITY, "The limit on regions is reached")
+            }
+            Self::EvictsItself => {
+                ("evicts-itself", S::UNPROCESSABLE_ENTITY, "A region does not evict itself")
+            }
+            Self::NoCluster => (
+                "no-cluster",
+                S::UNPROCESSABLE_ENTITY,
+                "This region does not know where the other's cluster is",
+            ),
             Self::TooManyTables => {
                 ("too-many-tables", S::UNPROCESSABLE_ENTITY, "The limit on tables is reached")
             }
@@ -216,6 +252,9 @@ impl Code {
             }
             Self::NotAMember => {
                 ("not-a-member", S::SERVICE_UNAVAILABLE, "This region is joining, or was evicted")
+            }
+            Self::Joining => {
+                ("joining", S::SERVICE_UNAVAILABLE, "The region is taking over another's data")
             }
             Self::Starting => {
                 ("starting", S::SERVICE_UNAVAILABLE, "The region takes no writes yet")

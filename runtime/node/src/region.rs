@@ -12,12 +12,17 @@
 //! syncer makes commits durable, for all of them at once, and only then are clients answered and
 //! records produced.
 
+mod aside;
 mod controller;
+mod donor;
+mod joiner;
 mod links;
+mod members;
 mod merging;
 mod observe;
 mod publisher;
 mod reader;
+mod readers;
 mod rollouts;
 mod shard;
 mod start;
@@ -30,19 +35,22 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use syncline_applier::{KeptDone, KeptWork, Site, WriteRequest};
 use syncline_core::{
-    CONTROL_PARTITION, FunctionVersion, Image, PartitionCount, Precondition, RegionId, RowKey,
-    partition_of,
+    CONTROL_PARTITION, FunctionVersion, Image, MembershipChange, PartitionCount, Precondition,
+    RegionId, RowKey, partition_of,
 };
 use syncline_host::{Compiler, Host};
 use syncline_store::{DiskStore, Engine};
 use tokio::sync::oneshot;
 
+pub(crate) use aside::way_back;
+pub use donor::Donation;
+pub use joiner::{JoinProgress, Joining, TakeOverError, must_join};
 pub use links::Cuts;
+pub use members::{Members, Plan, ProposeError, Proposed, waits_for};
 pub use observe::Sample;
 pub use rollouts::{DeployError, Deployed, GateView, PLAN_CONFLICTS_MAX, RolloutView};
 pub use shard::{Acknowledged, KeptError, WriteError};
@@ -55,6 +63,7 @@ use crate::config::LimitsConfig;
 use controller::ControlWork;
 use links::LinkStates;
 use observe::Observer;
+use readers::Threads;
 use shard::ShardWork;
 use startup::Startup;
 
@@ -63,7 +72,8 @@ use startup::Startup;
 pub struct RegionOptions {
     /// This region.
     pub region: RegionId,
-    /// All regions, this one included.
+    /// The regions that there were at the start, for a store that is new. Which there are since is
+    /// agreed among them.
     pub regions: Vec<RegionId>,
     /// Its folder.
     pub data: PathBuf,
@@ -87,7 +97,7 @@ pub struct Region {
     shared: Arc<Shared>,
     shards: Vec<SyncSender<ShardWork>>,
     control: SyncSender<ControlWork>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Arc<Threads>,
 }
 
 /// What the threads of a region share.
@@ -99,6 +109,12 @@ pub(crate) struct Shared {
     pub(crate) startup: Startup,
     pub(crate) observer: Observer,
     pub(crate) cuts: Cuts,
+    /// Which regions there are, as of the control partition's last commit.
+    members: Mutex<Arc<Members>>,
+    /// Where the region's data is.
+    data: PathBuf,
+    /// What is done for a region that joins.
+    donation: Mutex<Option<Donation>>,
     pub(crate) stopping: AtomicBool,
     /// Why the region can go on no longer, and since when; set once.
     fatal: Mutex<Option<(String, u64)>>,
@@ -125,6 +141,20 @@ impl Shared {
         self.stopping.store(true, Ordering::SeqCst);
     }
 
+    fn members(&self) -> Arc<Members> {
+        Arc::clone(&self.members.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Answers true if that is news.
+    fn set_members(&self, members: Members) -> bool {
+        let mut known = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = **known != members;
+        if is_news {
+            *known = Arc::new(members);
+        }
+        is_news
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
@@ -136,9 +166,14 @@ impl Region {
         &self.shared.site.region
     }
 
-    /// All regions, this one included.
-    pub fn regions(&self) -> &[RegionId] {
-        &self.shared.site.regions
+    /// Which regions there are, as far as this one knows.
+    pub fn members(&self) -> Arc<Members> {
+        self.shared.members()
+    }
+
+    /// What this region does for one that joins.
+    pub fn donation(&self) -> Option<Donation> {
+        self.shared.donation.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Into how many partitions rows are spread.
@@ -258,6 +293,24 @@ impl Region {
         self.shared.links.view(&self.shared)
     }
 
+    /// Proposes that a region joins, or that regions are evicted. The answer comes once the proposal
+    /// is durable; what becomes of it is told by [`Region::members`].
+    pub async fn propose(&self, change: MembershipChange) -> Result<Proposed, ProposeError> {
+        if let Some(awaited) = self.starting() {
+            return Err(ProposeError::Starting { awaited });
+        }
+        let (reply, answer) = oneshot::channel();
+        self.control(ControlWork::Propose { change, reply }).await;
+        answer.await.unwrap_or(Err(ProposeError::Stopping))
+    }
+
+    /// What would happen if a change of the regions was proposed.
+    pub async fn plan(&self, change: MembershipChange) -> Result<Plan, ProposeError> {
+        let (reply, answer) = oneshot::channel();
+        self.control(ControlWork::Plan { change, reply }).await;
+        answer.await.unwrap_or(Err(ProposeError::Stopping))
+    }
+
     /// True if the function can be called here.
     pub fn is_loaded(&self, version: &FunctionVersion) -> bool {
         self.shared.host.manifest(version).is_some()
@@ -266,11 +319,6 @@ impl Region {
     /// What a loaded merge function had to say in this region since its start. None: it is not loaded.
     pub fn function_log(&self, version: &FunctionVersion) -> Option<syncline_host::FunctionLog> {
         self.shared.host.log(version)
-    }
-
-    /// Another thread of the region, to be waited for at its end.
-    fn also(&self, thread: JoinHandle<()>) {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
     }
 
     async fn control(&self, work: ControlWork) {
@@ -287,11 +335,8 @@ impl Region {
             let _ = shard.send(ShardWork::Stop);
         }
         let _ = self.control.send(ControlWork::Stop);
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        for thread in threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!(region = %self.shared.site.region, "a thread of the region panicked");
-            }
+        if !self.threads.join() {
+            tracing::error!(region = %self.shared.site.region, "a thread of the region panicked");
         }
     }
 }

@@ -13,9 +13,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::api::{Api, router};
+use crate::api::{Api, joining_router, router};
 use crate::config::{self, BusConfig};
-use crate::region::{Cuts, Region, RegionOptions};
+use crate::region::{Cuts, Joining, Region, RegionOptions, must_join};
 
 /// Requests under way have so long to end when the process is told to stop.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
@@ -42,24 +42,68 @@ pub fn run(file: &Path, compiler: Compiler) -> Result<()> {
         }
         BusConfig::Kafka(options) => Arc::new(KafkaBus::open(options)?),
     };
-    let region = Region::start(
-        RegionOptions {
-            region: config.region,
-            regions: config.regions,
-            data: config.data,
-            engine: config.engine,
-            partitions: config.partitions,
-            limits: config.limits,
-            cuts: Cuts::default(),
-            compiler,
-        },
-        bus,
-    )?;
+    let options = RegionOptions {
+        region: config.region,
+        regions: config.founders,
+        data: config.data,
+        engine: config.engine,
+        partitions: config.partitions,
+        limits: config.limits,
+        cuts: Cuts::default(),
+        compiler,
+    };
+    let listener = listener.into_std()?;
+    if let Some(donor) = config.join_from
+        && must_join(&options)?
+    {
+        let joining = Arc::new(Joining::new(options.region.clone(), donor));
+        let joined = runtime.block_on(join(joining, &options, &bus, listener.try_clone()?))?;
+        if !joined {
+            return Ok(());
+        }
+    }
+    let listener = runtime.block_on(async { TcpListener::from_std(listener) })?;
+    let region = Region::start(options, bus)?;
     let text = format!("syncline: region {} on http://{}\n", region.id(), listener.local_addr()?);
     // A stdout that nobody reads is no reason to stop.
     let _ = std::io::stdout().write_all(text.as_bytes());
     let api = Api { region: Arc::new(region), dev: None };
     runtime.block_on(serve_all(vec![Served { api, listener }]))
+}
+
+/// Takes over another region's data. Answers false if the process is to stop before that is done.
+async fn join(
+    joining: Arc<Joining>,
+    options: &RegionOptions,
+    bus: &Arc<dyn Bus>,
+    listener: std::net::TcpListener,
+) -> Result<bool> {
+    let listener = TcpListener::from_std(listener)?;
+    let text =
+        format!("syncline: region {} joins, on http://{}\n", joining.me, listener.local_addr()?);
+    // A stdout that nobody reads is no reason to stop.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    let (stop, mut stopped) = watch::channel(false);
+    let server = axum::serve(listener, joining_router(Arc::clone(&joining)));
+    let server = server.with_graceful_shutdown(async move {
+        // The sender is gone only when the process ends, too.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    });
+    let server = tokio::spawn(server.into_future());
+    let (work, options, bus) = (Arc::clone(&joining), options.clone(), Arc::clone(bus));
+    let mut work = tokio::task::spawn_blocking(move || work.take_over(&options, &*bus));
+    let done = tokio::select! {
+        done = &mut work => done,
+        () = told_to_stop() => {
+            joining.stop();
+            work.await
+        }
+    };
+    let _ = stop.send(true);
+    if tokio::time::timeout(DRAIN_TIME_MAX, server).await.is_err() {
+        tracing::warn!("some requests did not end in time");
+    }
+    Ok(done??)
 }
 
 /// Logs go to stderr, in the amount that `SYNCLINE_LOG` asks for.

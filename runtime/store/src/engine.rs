@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use crate::{Batch, FjallStore, Pair, Scan, SledStore, Store, StoreError};
 
@@ -48,65 +50,95 @@ pub(crate) fn check_no_other(engine: Engine, path: &Path) -> Result<(), StoreErr
 
 /// A node's store, kept by the engine that the configuration names.
 #[derive(Debug)]
-pub enum DiskStore {
-    /// Kept by sled.
+pub struct DiskStore {
+    engine: Opened,
+    /// Held by whoever commits; by one that wants no commits, alone.
+    commits: RwLock<()>,
+}
+
+#[derive(Debug)]
+enum Opened {
     Sled(Box<SledStore>),
-    /// Kept by fjall.
     Fjall(FjallStore),
+}
+
+/// What came of a look at a store at rest.
+#[derive(Clone, Copy, Debug)]
+pub struct AtRest<T> {
+    /// What the look came to.
+    pub found: T,
+    /// For how long nothing could be committed.
+    pub pause: Duration,
 }
 
 impl DiskStore {
     /// Opens the store in a folder, which is made if need be.
     pub fn open(engine: Engine, path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Ok(match engine {
-            Engine::Sled => Self::Sled(Box::new(SledStore::open(path)?)),
-            Engine::Fjall => Self::Fjall(FjallStore::open(path)?),
-        })
+        let engine = match engine {
+            Engine::Sled => Opened::Sled(Box::new(SledStore::open(path)?)),
+            Engine::Fjall => Opened::Fjall(FjallStore::open(path)?),
+        };
+        Ok(Self { engine, commits: RwLock::default() })
     }
 
     /// How much the store takes on disk, in bytes.
     pub fn size_on_disk(&self) -> Result<u64, StoreError> {
-        match self {
-            Self::Sled(store) => store.size_on_disk(),
-            Self::Fjall(store) => store.size_on_disk(),
+        match &self.engine {
+            Opened::Sled(store) => store.size_on_disk(),
+            Opened::Fjall(store) => store.size_on_disk(),
+        }
+    }
+
+    /// Looks at the store as it is at one moment, all of which is durable. fjall has views that
+    /// do not change; with sled nothing can be committed until the look is over: who commits waits.
+    pub fn at_rest<T>(&self, look: impl FnOnce(&dyn Store) -> T) -> Result<AtRest<T>, StoreError> {
+        let alone = self.commits.write().unwrap_or_else(PoisonError::into_inner);
+        let since = Instant::now();
+        match &self.engine {
+            Opened::Sled(store) => {
+                store.sync()?;
+                let found = look(&**store);
+                drop(alone);
+                Ok(AtRest { found, pause: since.elapsed() })
+            }
+            Opened::Fjall(store) => {
+                let view = store.view();
+                drop(alone);
+                let pause = since.elapsed();
+                store.sync()?;
+                Ok(AtRest { found: look(&view), pause })
+            }
+        }
+    }
+
+    fn store(&self) -> &dyn Store {
+        match &self.engine {
+            Opened::Sled(store) => &**store,
+            Opened::Fjall(store) => store,
         }
     }
 }
 
 impl Store for DiskStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        match self {
-            Self::Sled(store) => store.get(key),
-            Self::Fjall(store) => store.get(key),
-        }
+        self.store().get(key)
     }
 
     fn scan(&self, scan: &Scan) -> Result<Vec<Pair>, StoreError> {
-        match self {
-            Self::Sled(store) => store.scan(scan),
-            Self::Fjall(store) => store.scan(scan),
-        }
+        self.store().scan(scan)
     }
 
     fn keys(&self, scan: &Scan) -> Result<Vec<Vec<u8>>, StoreError> {
-        match self {
-            Self::Sled(store) => store.keys(scan),
-            Self::Fjall(store) => store.keys(scan),
-        }
+        self.store().keys(scan)
     }
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        match self {
-            Self::Sled(store) => store.commit(batch),
-            Self::Fjall(store) => store.commit(batch),
-        }
+        let _not_at_rest = self.commits.read().unwrap_or_else(PoisonError::into_inner);
+        self.store().commit(batch)
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Sled(store) => store.sync(),
-            Self::Fjall(store) => store.sync(),
-        }
+        self.store().sync()
     }
 }
 
@@ -131,6 +163,41 @@ mod tests {
             assert_eq!(refused, StoreError::OtherEngine { path, found: first });
             let store = DiskStore::open(first, dir.path()).unwrap();
             assert_eq!(store.get(b"a").unwrap(), Some(b"1".to_vec()));
+        }
+    }
+
+    #[test]
+    fn a_look_at_rest_sees_no_later_commit() {
+        for engine in Engine::ALL {
+            let dir = TempDir::new().unwrap();
+            let store = DiskStore::open(engine, dir.path()).unwrap();
+            let put = |value: &[u8]| {
+                let mut batch = Batch::new();
+                batch.put(b"a", value);
+                batch.put(b"b", value);
+                store.commit(batch)
+            };
+            put(b"1").unwrap();
+            std::thread::scope(|scope| {
+                let later = store.at_rest(|view| {
+                    let before = view.get(b"a").unwrap();
+                    let later = scope.spawn(|| put(b"2"));
+                    if engine == Engine::Fjall {
+                        // It does not wait for the look to end.
+                        while store.get(b"a").unwrap() != Some(b"2".to_vec()) {
+                            std::thread::yield_now();
+                        }
+                    }
+                    assert_eq!(
+                        (before, view.get(b"b").unwrap()),
+                        (Some(b"1".into()), Some(b"1".into()))
+                    );
+                    assert_eq!(view.keys(&Scan::prefix(b"")).unwrap().len(), 2);
+                    later
+                });
+                later.unwrap().found.join().unwrap().unwrap();
+            });
+            assert_eq!(store.get(b"b").unwrap(), Some(b"2".to_vec()));
         }
     }
 }

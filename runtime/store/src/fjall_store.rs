@@ -162,29 +162,9 @@ impl FjallStore {
         guarded("measure the store", || self.db.disk_space())
     }
 
-    fn each(
-        &self,
-        scan: &Scan,
-        mut take: impl FnMut(Guard) -> Result<bool, StoreError>,
-    ) -> Result<(), StoreError> {
-        let end = [RESERVED_FROM];
-        let to = if scan.to.is_empty() { &end[..] } else { &scan.to };
-        let (from, to) = (scan.from.as_slice(), to.min(&end[..]));
-        if scan.is_void() || from >= to {
-            return Ok(());
-        }
-        let range = (Bound::Included(from), Bound::Excluded(to));
-        let snapshot = self.db.snapshot();
-        let open = || Ok(snapshot.range::<&[u8], _>(&self.keys, range));
-        let mut pairs = guarded("read a range", open)?;
-        for _ in 0..scan.limit {
-            let mut next = || if scan.reverse { pairs.next_back() } else { pairs.next() };
-            let Some(pair) = guarded("read a range", || Ok(next()))? else { break };
-            if !take(pair)? {
-                break;
-            }
-        }
-        Ok(())
+    /// What the store holds now, whatever is committed later.
+    pub(crate) fn view(&self) -> FjallView<'_> {
+        FjallView { snapshot: self.db.snapshot(), keys: &self.keys }
     }
 
     /// Waits until fjall has room for a commit; it waits itself, but never finds out that its
@@ -204,10 +184,41 @@ impl FjallStore {
     }
 }
 
-impl Store for FjallStore {
+/// What a store held at one moment.
+pub(crate) struct FjallView<'a> {
+    snapshot: fjall::Snapshot,
+    keys: &'a Keyspace,
+}
+
+impl FjallView<'_> {
+    fn each(
+        &self,
+        scan: &Scan,
+        mut take: impl FnMut(Guard) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let end = [RESERVED_FROM];
+        let to = if scan.to.is_empty() { &end[..] } else { &scan.to };
+        let (from, to) = (scan.from.as_slice(), to.min(&end[..]));
+        if scan.is_void() || from >= to {
+            return Ok(());
+        }
+        let range = (Bound::Included(from), Bound::Excluded(to));
+        let open = || Ok(self.snapshot.range::<&[u8], _>(self.keys, range));
+        let mut pairs = guarded("read a range", open)?;
+        for _ in 0..scan.limit {
+            let mut next = || if scan.reverse { pairs.next_back() } else { pairs.next() };
+            let Some(pair) = guarded("read a range", || Ok(next()))? else { break };
+            if !take(pair)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store for FjallView<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let snapshot = self.db.snapshot();
-        let value = guarded("read a value", || snapshot.get(&self.keys, key))?;
+        let value = guarded("read a value", || self.snapshot.get(self.keys, key))?;
         Ok(value.map(|value| value.to_vec()))
     }
 
@@ -230,6 +241,29 @@ impl Store for FjallStore {
             Ok(true)
         })?;
         Ok(keys)
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        let action = format!("commit {} bytes to what is only read", batch.bytes());
+        Err(StoreError::Io { action, reason: "it does not change".to_owned() })
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl Store for FjallStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.view().get(key)
+    }
+
+    fn scan(&self, scan: &Scan) -> Result<Vec<Pair>, StoreError> {
+        self.view().scan(scan)
+    }
+
+    fn keys(&self, scan: &Scan) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.view().keys(scan)
     }
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {

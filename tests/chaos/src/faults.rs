@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use syncline_harness::{PATIENCE, Process, Rng, Serve, wait_for};
 
+use crate::members;
 use crate::poison::{Foreign, Poison};
 use crate::run::Options;
 use crate::scene::{Scene, copy, link};
@@ -71,6 +72,16 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "second-process",
         what: "a region is started a second time, on its own data and on none",
         strike: second_process,
+    },
+    Scenario {
+        name: "join",
+        what: "a fourth region joins, while it and its donor are killed",
+        strike: members::join,
+    },
+    Scenario {
+        name: "return",
+        what: "a region loses its store, is evicted, and returns as another incarnation",
+        strike: members::come_back,
     },
     Scenario { name: "old-disk", what: "a region's disk is put back as it was", strike: old_disk },
 ];

@@ -8,6 +8,7 @@
 
 mod faults;
 mod ledger;
+mod members;
 mod poison;
 mod run;
 mod scene;

@@ -150,7 +150,11 @@ fn came_of(answer: Result<Answer>) -> Outcome {
     match answer.status {
         200 | 201 => Outcome::Acknowledged,
         412 | 429 => Outcome::Refused,
-        503 if ["starting", "regions-behind"].contains(&&*answer.code()) => Outcome::Refused,
+        503 if ["starting", "regions-behind", "joining", "not-a-member"]
+            .contains(&&*answer.code()) =>
+        {
+            Outcome::Refused
+        }
         _ => Outcome::Unclear,
     }
 }

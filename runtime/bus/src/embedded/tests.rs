@@ -155,6 +155,27 @@ impl Bus for ManyProcesses {
     fn tails(&self, source: &RegionId) -> Result<Vec<(Lane, u64)>, BusError> {
         self.next().tails(source)
     }
+
+    fn snapshot_writer(
+        &self,
+        donor: &RegionId,
+        joiner: &RegionId,
+    ) -> Result<Box<dyn SnapshotWriter>, BusError> {
+        self.next().snapshot_writer(donor, joiner)
+    }
+
+    fn snapshot_reader(
+        &self,
+        donor: &RegionId,
+        joiner: &RegionId,
+        from: u64,
+    ) -> Result<Box<dyn SnapshotReader>, BusError> {
+        self.next().snapshot_reader(donor, joiner, from)
+    }
+
+    fn drop_snapshot(&self, donor: &RegionId, joiner: &RegionId) -> Result<(), BusError> {
+        self.next().drop_snapshot(donor, joiner)
+    }
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub enum TopicsFound {
 }
 
 impl TopicSettings {
-    fn min_insync(&self, replicas: u32) -> u32 {
+    pub(super) fn min_insync(&self, replicas: u32) -> u32 {
         self.min_insync_replicas.unwrap_or(replicas.saturating_sub(1)).max(1)
     }
 }
@@ -107,13 +107,28 @@ pub(super) fn check(log: &Log, settings: &TopicSettings) -> Result<TopicsFound, 
     Ok(if missing.is_empty() { TopicsFound::Sound } else { TopicsFound::Missing(missing) })
 }
 
-fn admin(log: &Log) -> Result<AdminClient<Told>, BusError> {
+pub(super) fn admin(log: &Log) -> Result<AdminClient<Told>, BusError> {
     let config = log.cluster.config();
     config.create_with_context(Told).map_err(log.failed("connect to its cluster"))
 }
 
-fn patience() -> AdminOptions {
+pub(super) fn patience() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(ANSWER_WAIT)).operation_timeout(Some(ANSWER_WAIT))
+}
+
+/// How many copies a topic gets.
+pub(super) fn replicas(
+    log: &Log,
+    settings: &TopicSettings,
+    asking: &BaseConsumer<Told>,
+) -> Result<u32, BusError> {
+    if let Some(replicas) = settings.replicas {
+        return Ok(replicas);
+    }
+    let (any, _) = log.topics()[0];
+    let cluster = asking.client().fetch_metadata(Some(any), ANSWER_WAIT);
+    let cluster = cluster.map_err(log.failed("ask for its brokers"))?;
+    Ok(cluster.brokers().len().clamp(1, REPLICAS) as u32)
 }
 
 fn make(
@@ -124,15 +139,7 @@ fn make(
     found: &BTreeMap<String, Described>,
 ) -> Result<(), BusError> {
     let failed = log.failed("make its topics");
-    let replicas = match settings.replicas {
-        Some(replicas) => replicas,
-        None => {
-            let (any, _) = log.topics()[0];
-            let cluster =
-                asking.client().fetch_metadata(Some(any), ANSWER_WAIT).map_err(&failed)?;
-            cluster.brokers().len().clamp(1, REPLICAS) as u32
-        }
-    };
+    let replicas = replicas(log, settings, asking)?;
     let (retention, bytes) =
         (settings.retention.as_millis().to_string(), MESSAGE_BYTES_MAX.to_string());
     let min_insync = settings.min_insync(replicas).to_string();

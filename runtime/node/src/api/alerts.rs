@@ -8,7 +8,7 @@ use syncline_store::kv::quarantine;
 use super::{Api, blocking};
 use crate::alerts::{Alert, Standing, alerts};
 use crate::problem::Problem;
-use crate::region::PartitionView;
+use crate::region::{PartitionView, now_ms};
 use crate::text::rfc3339;
 
 /// `GET /v1/alerts`
@@ -24,6 +24,8 @@ pub(super) async fn of_region(api: &Api, views: &[PartitionView]) -> Result<Vec<
     let quarantine = blocking(move || Ok(quarantine::counts(region.store())?)).await?;
     Ok(alerts(&Standing {
         region: api.region.id(),
+        members: &api.region.members(),
+        now_ms: now_ms(),
         fatal: api.region.fatal_since(),
         views,
         links: &api.region.links(),

@@ -142,7 +142,8 @@ fn not_taken(error: NotTaken) -> Problem {
             regions_behind(outstanding, &behind)
         }
         NotTaken::Refused(WriteRefused::NotAMember) => {
-            let detail = "write to another region, until this one has joined";
+            let detail = "this region is joining, or was evicted, which /readyz tells: write to \
+                          another one";
             Problem::new(Code::NotAMember, detail).retry_after(5)
         }
         NotTaken::Refused(WriteRefused::ClockBehind) | NotTaken::ClockExhausted => {

@@ -1,6 +1,6 @@
 //! How the region stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 use syncline_core::{RegionId, TableDigest, TableName};
 use syncline_store::kv::quarantine;
 
+use super::members::of_topology;
 use super::{Api, blocking};
+use crate::alerts::no_writes;
 use crate::problem::{Code, Problem};
 use crate::region::PartitionView;
 
@@ -30,12 +32,12 @@ pub(super) async fn digests(State(api): State<Api>) -> Result<Json<Value>, Probl
     let taken = |region: &RegionId| -> Vec<String> {
         views.iter().map(|view| view.taken.get(region).to_string()).collect()
     };
-    let applied: Map<String, Value> = api
-        .region
-        .regions()
-        .iter()
-        .map(|region| (region.to_string(), json!(taken(region))))
-        .collect();
+    // Those that are gone as well, as the survivors do not have all of them at the same moment.
+    let had = views.iter().flat_map(|view| view.taken.iter()).map(|(region, _)| region);
+    let members = api.region.members();
+    let regions: BTreeSet<&RegionId> = members.members.iter().chain(had).collect();
+    let applied: Map<String, Value> =
+        regions.into_iter().map(|region| (region.to_string(), json!(taken(region)))).collect();
     Ok(Json(json!({
         "region": api.region.id().as_str(),
         "applied": applied,
@@ -79,6 +81,8 @@ pub(super) async fn topology(State(api): State<Api>) -> Result<Json<Value>, Prob
             },
         })
     };
+    let members = region.members();
+    let (named, changes) = of_topology(&members);
     Ok(Json(json!({
         "region": region.id().name(),
         "incarnation": region.id().incarnation(),
@@ -86,6 +90,16 @@ pub(super) async fn topology(State(api): State<Api>) -> Result<Json<Value>, Prob
         "outbox": views.iter().map(|view| view.outstanding).sum::<usize>(),
         "waiting": waiting(&views),
         "rows_with_history": views.iter().map(|view| view.rows_with_history).sum::<usize>(),
+        "members": named,
+        "takes_writes": members.may_write,
+        "membership": changes,
+        "snapshot": region.donation().map(|donation| json!({
+            "for": donation.joiner.as_str(),
+            "state": donation.state,
+            "bytes": donation.bytes,
+            "bytes_total": donation.total,
+            "trouble": donation.trouble,
+        })),
         "regions": region.links().into_iter().map(of_link).collect::<Vec<_>>(),
     })))
 }
@@ -103,6 +117,11 @@ pub(super) async fn ready(State(api): State<Api>) -> Response {
     if let Some(awaited) = api.region.starting() {
         let detail = format!("the region is starting, and waits to hear: {awaited}");
         return Problem::new(Code::Starting, detail).retry_after(1).into_response();
+    }
+    let members = api.region.members();
+    if !members.may_write {
+        return Problem::new(Code::NotAMember, no_writes(api.region.id(), &members))
+            .into_response();
     }
     Json(json!({"region": api.region.id().as_str(), "ready": true})).into_response()
 }

@@ -9,6 +9,7 @@ use syncline_store::kv::quarantine::QuarantineId;
 
 use super::conflicts::{CONFLICTS_EXAMPLES, ConflictsCommand};
 use super::function::{CasesArgs, FUNCTION_EXAMPLES, FunctionCommand, Source};
+use super::members::{TOPOLOGY_EXAMPLES, TopologyCommand};
 use super::rollout::{PlanArgs, ROLLOUT_EXAMPLES, RolloutCommand};
 use crate::config::HumanDuration;
 
@@ -147,11 +148,6 @@ Examples:
 With --compare: exit code 0 where all regions hold the same bytes, 4 where they differ, and 1 where
 that cannot be said yet, as one of them has not applied what another has.";
 
-const TOPOLOGY_EXAMPLES: &str = "\
-Examples:
-  syncline topology
-  syncline topology --url http://127.0.0.1:8081 --output json";
-
 const LINK_EXAMPLES: &str = "\
 Examples:
   syncline link cut us-east-1 eu-west-1
@@ -253,9 +249,12 @@ pub(super) enum Command {
     /// Compare what regions hold.
     #[command(after_help = format!("{DIGESTS_EXAMPLES}\n\n{EXIT_CODES}"))]
     Digests(DigestsArgs),
-    /// Show a region's links to the others.
+    /// Show the regions and a region's links to them; let regions join, and go on without others.
     #[command(after_help = TOPOLOGY_EXAMPLES)]
-    Topology,
+    Topology {
+        #[command(subcommand)]
+        command: Option<TopologyCommand>,
+    },
     /// Cut and heal the link between two regions of `syncline dev`.
     #[command(subcommand, after_help = LINK_EXAMPLES)]
     Link(LinkCommand),
@@ -499,7 +498,7 @@ fn base_url(text: &str) -> Result<String, String> {
     }
 }
 
-fn region(text: &str) -> Result<String, String> {
+pub(super) fn region(text: &str) -> Result<String, String> {
     let region: RegionId = text.parse().map_err(|error| format!("{error}"))?;
     Ok(region.as_str().to_owned())
 }

@@ -6,6 +6,7 @@ use ureq::http::Method;
 use super::args::{LinkArgs, LinkCommand};
 use super::client::{Client, encode};
 use super::failure::Failure;
+use super::members::{self, TopologyCommand};
 use super::output::{self, Output, fields};
 
 /// A region and its links to the others.
@@ -20,6 +21,22 @@ struct Topology {
     #[serde(default)]
     waiting: u64,
     regions: Vec<Region>,
+    #[serde(default)]
+    members: Vec<String>,
+    /// What changes, and the last change before.
+    #[serde(default)]
+    membership: Vec<Change>,
+}
+
+/// A change of the regions.
+#[derive(Debug, Deserialize)]
+struct Change {
+    id: String,
+    change: String,
+    regions: Vec<String>,
+    state: String,
+    #[serde(default)]
+    waits_for: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,8 +69,20 @@ struct Link {
     state: String,
 }
 
-/// Shows the region's links.
-pub(super) fn show(client: &Client, out: &Output) -> Result<(), Failure> {
+/// Shows the regions, or changes which there are.
+pub(super) fn run(
+    command: Option<TopologyCommand>,
+    client: &Client,
+    out: &Output,
+) -> Result<(), Failure> {
+    match command {
+        None | Some(TopologyCommand::Show) => show(client, out),
+        Some(TopologyCommand::Join(args)) => members::join(&args, client, out),
+        Some(TopologyCommand::Evict(args)) => members::evict(&args, client, out),
+    }
+}
+
+fn show(client: &Client, out: &Output) -> Result<(), Failure> {
     let answer = client.get("/v1/topology", &[])?;
     if out.is_json() {
         return out.json_as_it_came(&answer.body);
@@ -85,6 +114,7 @@ impl Topology {
             ("partitions", self.partitions.to_string()),
             ("outbox", self.outbox.to_string()),
             ("waiting", self.waiting.to_string()),
+            ("members", self.members.join(", ")),
         ]);
         let row = |region: &Region| {
             let lag = region.lag_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
@@ -101,7 +131,19 @@ impl Topology {
         let rows: Vec<_> = self.regions.iter().map(row).collect();
         let links =
             output::table(["REGION", "LINK", "LAG", "WAITING", "QUARANTINE", "WATERMARK"], &rows);
-        format!("{head}\n{links}")
+        let change = |change: &Change| {
+            let waits = change.waits_for.join(", ");
+            let waits = if waits.is_empty() { "-".to_owned() } else { waits };
+            let regions = change.regions.join(", ");
+            [change.id.clone(), change.change.clone(), regions, change.state.clone(), waits]
+        };
+        if self.membership.is_empty() {
+            return format!("{head}\n{links}");
+        }
+        let changes: Vec<_> = self.membership.iter().map(change).collect();
+        let changes =
+            output::table(["MEMBERSHIP", "CHANGE", "REGIONS", "STATE", "WAITS FOR"], &changes);
+        format!("{head}\n{links}\n{changes}")
     }
 }
 
@@ -124,6 +166,9 @@ mod tests {
     fn a_topology_shows_each_link() {
         let topology: Topology = serde_json::from_str(
             r#"{"region":"us-east-1","incarnation":1,"partitions":8,"outbox":3,"waiting":0,
+                "members":["ap-south-1","eu-west-1","us-east-1"],
+                "membership":[{"id":"0193","change":"join","regions":["sa-east-1"],"state":"open",
+                  "waits_for":["ap-south-1"]}],
                 "regions":[
                   {"region":"us-east-1","self":true,"link":"up","lag_ms":0,"waiting":0,
                    "watermark":"1795203212955.00000"},
@@ -139,11 +184,15 @@ mod tests {
         partitions   8
         outbox       3
         waiting      0
+        members      ap-south-1, eu-west-1, us-east-1
 
         REGION      LINK      LAG      WAITING  QUARANTINE  WATERMARK
         us-east-1   (itself)  -        0        0           1795203212955.00000
         eu-west-1   cut       1250 ms  2        7           1795203211705.00001
         ap-south-1  silent    -        0        0
+
+        MEMBERSHIP  CHANGE  REGIONS    STATE  WAITS FOR
+        0193        join    sa-east-1  open   ap-south-1
         ");
     }
 

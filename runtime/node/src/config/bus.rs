@@ -47,6 +47,8 @@ pub(super) enum BusKind {
 pub(super) struct PeerSection {
     bootstrap_servers: Option<String>,
     security: toml::Table,
+    /// It was not there at the start.
+    pub(super) joins: bool,
 }
 
 /// What is wrong, with the section and the key that it is about.

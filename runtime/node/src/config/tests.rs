@@ -87,6 +87,35 @@ fn what_is_wrong_is_named_with_its_line() {
 }
 
 #[test]
+fn a_region_that_joins_names_whom_it_takes_its_data_over_from() {
+    let own = "id = \"eu-west-1\"";
+    let with = |keys: &str, joins: &str| {
+        let text = GOOD.replace(own, &format!("{own}\n{keys}"));
+        text.replace("[regions.eu-west-1]", &format!("[regions.eu-west-1]\n{joins}"))
+    };
+    let from = |name: &str| format!("join_from = \"{name}\"");
+    let config = parsed(&with(&from("us-east-1#3"), "joins = true"), &[]).unwrap();
+    assert_eq!(config.join_from.unwrap().as_str(), "us-east-1#3");
+    assert_eq!((config.regions.len(), config.founders.len()), (2, 1));
+    let again = format!("incarnation = 2\n{}", from("us-east-1"));
+    let config = parsed(&with(&again, ""), &[]).unwrap();
+    assert_eq!(config.region.as_str(), "eu-west-1#2");
+    assert_eq!(config.founders.len(), 2);
+    for (keys, joins, reason) in [
+        ("incarnation = 2", "", "join_from = \"us-east-1\""),
+        ("", "joins = true", "join_from = \"us-east-1\""),
+        (&*from("us-east-1"), "", "does not join"),
+        (&*from("eu-west-1"), "joins = true", "from itself"),
+        (&*from("mars"), "joins = true", "[regions.mars]"),
+    ] {
+        let error = parsed(&with(keys, joins), &[]).unwrap_err();
+        assert!(error.contains(reason), "{keys} {joins}: {error}");
+    }
+    let named_so = GOOD.replace("[regions.us-east-1]", "[regions.\"us-east-1#2\"]");
+    assert!(parsed(&named_so, &[]).unwrap_err().contains("in every incarnation"));
+}
+
+#[test]
 fn durations_are_read_as_people_write_them() {
     let read = |text: &str| HumanDuration::try_from(text.to_owned()).map(|d| d.0.as_millis());
     assert_eq!(read("500ms"), Ok(500));

@@ -1,9 +1,13 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use syncline_core::{Behind, Hlc, TableDigest, VersionVector};
+use syncline_core::{
+    Behind, ChangeId, Hlc, MembershipChange, MembershipId, MembershipState, MembershipView,
+    TableDigest, VersionVector,
+};
 
 use super::*;
 use crate::alerts::{Standing, alerts};
+use crate::region::Members;
 
 fn region(name: &str) -> RegionId {
     name.parse().unwrap()
@@ -58,6 +62,7 @@ struct World {
     links: Vec<LinkView>,
     quarantine: Vec<QuarantineCount>,
     limits: LimitsConfig,
+    members: Members,
 }
 
 impl World {
@@ -80,12 +85,15 @@ impl World {
             links: vec![link("a", "up"), link("b", "up"), link("c", "silent")],
             quarantine: vec![kept(0, 2, 900), kept(1, 5, 800), kept(CONTROL_PARTITION, 1, 950)],
             limits: LimitsConfig { unconfirmed_changes: 4, ..LimitsConfig::default() },
+            members: Members { may_write: true, ..Members::default() },
         }
     }
 
     fn alerts(&self, fatal: Option<(String, u64)>) -> Vec<Alert> {
         alerts(&Standing {
             region: &region("a"),
+            members: &self.members,
+            now_ms: 100_000,
             fatal,
             views: &self.views,
             links: &self.links,
@@ -168,6 +176,37 @@ fn alerts_say_what_whom_and_since_when() {
         ..World::new()
     };
     assert_eq!(calm.alerts(None), vec![]);
+}
+
+#[test]
+fn who_is_evicted_and_who_holds_up_a_change_is_told() {
+    let id = |region_name: &str, ms: u64| {
+        MembershipId(ChangeId { hlc: Hlc::new(ms, 0).unwrap(), region: region(region_name) })
+    };
+    let change = |id: MembershipId, gone: &str| MembershipView {
+        id,
+        previous: None,
+        change: MembershipChange::Evict { gone: [region(gone)].into() },
+        state: MembershipState::Open,
+        participants: ["b", "c"].map(region).into(),
+        accepted: [region("b")].into(),
+        refused: BTreeMap::new(),
+        done: BTreeSet::new(),
+    };
+    let changes = vec![change(id("b", 30_000), "a"), change(id("b", 50_000), "d")];
+    let world = World {
+        views: vec![view(0, 3)],
+        links: vec![link("a", "up")],
+        quarantine: Vec::new(),
+        members: Members { me_gone: true, changes, ..Members::default() },
+        ..World::new()
+    };
+    let said = world.alerts(None);
+    let said: Vec<_> =
+        said.iter().map(|a| (a.code.parts().0, a.subject.as_str(), a.since_ms)).collect();
+    // The second has not waited for long.
+    let expected = [("region-evicted", "a", Some(30_000)), ("membership-waits", "c", Some(30_000))];
+    assert_eq!(said, expected);
 }
 
 /// The tables of the reference are made of what is here; with `UPDATE_DOCS=1` they are written.

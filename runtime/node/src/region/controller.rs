@@ -5,17 +5,23 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
-use syncline_applier::{ControlApplier, ControlDone, ControlItem, KeptDone, KeptWork, Loaded};
-use syncline_bus::Lane;
+use syncline_applier::{
+    ControlApplier, ControlDone, ControlItem, ControlRefused, KeptDone, KeptWork, Loaded,
+};
+use syncline_bus::{BusError, Lane};
 use syncline_core::{
-    FunctionVersion, NewRollout, RegionId, Rollout, RolloutAsk, RolloutId, RolloutText, SelfTest,
+    FunctionVersion, MembershipChange, MembershipId, MembershipState, NewRollout, RegionId,
+    Rollout, RolloutAsk, RolloutId, RolloutText, SelfTest,
 };
 use syncline_host::{Admitted, Manifest, PROFILE};
 use syncline_store::StoreError;
 use syncline_store::kv::component::{self, ComponentFacts};
 use tokio::sync::oneshot;
 
+use super::donor::Donor;
+use super::members::{Members, Plan, ProposeError, Proposed};
 use super::publisher::Feeds;
+use super::readers::{Readers, wanted};
 use super::rollouts::{DeployError, Deployed, RolloutView};
 use super::shard::{KeptError, KeptReply, ShardWork, report};
 use super::status::ControlView;
@@ -52,6 +58,16 @@ pub(super) enum ControlWork {
         /// Who asks, and why.
         said: (RolloutText, RolloutText),
         reply: oneshot::Sender<Result<RolloutView, DeployError>>,
+    },
+    /// Proposes that a region joins, or that regions are evicted.
+    Propose {
+        change: MembershipChange,
+        reply: oneshot::Sender<Result<Proposed, ProposeError>>,
+    },
+    /// The same, but only says what would happen.
+    Plan {
+        change: MembershipChange,
+        reply: oneshot::Sender<Result<Plan, ProposeError>>,
     },
     Records {
         source: RegionId,
@@ -91,6 +107,8 @@ pub(super) struct Controller {
     pub(super) own: SyncSender<ControlWork>,
     /// From here on the time is counted in which rollouts wait.
     pub(super) started: Instant,
+    pub(super) readers: Readers,
+    pub(super) donor: Donor,
 }
 
 impl Controller {
@@ -119,6 +137,7 @@ impl Controller {
                 self.report();
             }
             let ended = self.end(replies, beats);
+            self.tell_members(beats);
             for (done, reply) in asked.kept {
                 let _ = reply.send(ended.clone().map(|()| done));
             }
@@ -161,6 +180,15 @@ impl Controller {
                     Ok(_) => replies.push(once_durable(reply, self.view_of(&id))),
                     Err(refused) => drop(reply.send(Err(refused.into()))),
                 }
+            }
+            ControlWork::Propose { change, reply } => self.propose(change, reply, replies),
+            ControlWork::Plan { change, reply } => {
+                let plan = self.check(&change).and_then(|()| {
+                    let membership = self.applier.control().membership();
+                    membership.propose(change.clone())?;
+                    Ok(Plan::of(membership, change))
+                });
+                drop(reply.send(plan));
             }
             ControlWork::Records { source, items } => {
                 self.applier.receive(&self.shared.site, &source, items, now_ms());
@@ -208,6 +236,70 @@ impl Controller {
             Err(refused) => Some(refused.into()),
             Ok(_) if control.is_here(&version) => None,
             Ok(_) => Some(DeployError::NotHere(version)),
+        }
+    }
+
+    fn propose(
+        &mut self,
+        change: MembershipChange,
+        reply: oneshot::Sender<Result<Proposed, ProposeError>>,
+        replies: &mut Vec<Reply>,
+    ) {
+        let proposed = self.check(&change).and_then(|()| self.proposed(change));
+        let (id, known) = match proposed {
+            Ok(proposed) => proposed,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let view = self.applier.control().membership().get(&id).cloned();
+        replies.push(Box::new(move |synced| {
+            let answer = match synced {
+                Ok(()) => view.map(|view| Proposed { view, known }).ok_or(ProposeError::Stopping),
+                Err(reason) => Err(ProposeError::Store(reason)),
+            };
+            let _ = reply.send(answer);
+        }));
+    }
+
+    /// The change's identity, and whether it was under way already.
+    fn proposed(&mut self, change: MembershipChange) -> Result<(MembershipId, bool), ProposeError> {
+        let current = self.applier.control().membership().current();
+        let same =
+            current.filter(|view| view.change == change && view.state != MembershipState::Complete);
+        if let Some(same) = same {
+            let id = same.id.clone();
+            if let MembershipChange::Join { region } = &change {
+                self.donor.again(self.applier.control().membership(), region);
+            }
+            return Ok((id, true));
+        }
+        match self.applier.propose(&self.shared.site, change, now_ms()) {
+            Ok(id) => Ok((id, false)),
+            Err(ControlRefused::Membership(refused)) => Err(refused.into()),
+            // Of rollouts alone, or of the clock.
+            Err(_) => Err(ProposeError::ClockExhausted),
+        }
+    }
+
+    /// A region that this one cannot read would hold up everything as soon as it is counted.
+    fn check(&self, change: &MembershipChange) -> Result<(), ProposeError> {
+        let MembershipChange::Join { region } = change else { return Ok(()) };
+        match self.readers.bus.reader(region, &[]) {
+            Err(BusError::NoCluster { region }) => Err(ProposeError::NoCluster { region }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells which regions there are now, and reads those that are counted.
+    fn tell_members(&mut self, beats: bool) {
+        let membership = self.applier.control().membership();
+        let members = Members::of(membership);
+        if self.shared.set_members(members) {
+            let wanted = wanted(&self.shared.site.region, membership);
+            self.readers.align(&wanted);
+        }
+        if beats {
+            self.readers.retry();
+            self.donor.align(membership);
         }
     }
 

@@ -1,8 +1,8 @@
 //! What is known of each link, and which are cut.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use syncline_core::{Hlc, PartitionCount, RegionId};
 
@@ -45,10 +45,16 @@ impl Cuts {
     }
 }
 
-/// How the links of a region stand, told by those who read them and those who apply.
-pub(crate) struct LinkStates(BTreeMap<RegionId, LinkState>);
+/// How the links of a region stand, told by those who read them and those who apply. Regions come
+/// and go.
+pub(crate) struct LinkStates {
+    partitions: PartitionCount,
+    states: RwLock<BTreeMap<RegionId, Arc<LinkState>>>,
+}
 
 pub(crate) struct LinkState {
+    /// The region is not to be read any more.
+    ended: AtomicBool,
     /// Why the link is not read any more, and since when: a fork, or records newer than this
     /// software.
     stopped: Mutex<Option<(String, u64)>>,
@@ -64,27 +70,48 @@ pub(crate) struct LinkState {
 }
 
 impl LinkStates {
-    pub(super) fn new<'a>(
-        peers: impl Iterator<Item = &'a RegionId>,
-        partitions: PartitionCount,
-    ) -> Self {
-        let state = || LinkState {
+    /// No links yet.
+    pub(super) fn new(partitions: PartitionCount) -> Self {
+        Self { partitions, states: RwLock::default() }
+    }
+
+    /// A link to a region that is to be read from now on.
+    pub(super) fn add(&self, peer: &RegionId) -> Arc<LinkState> {
+        let state = Arc::new(LinkState {
+            ended: AtomicBool::new(false),
             stopped: Mutex::default(),
             trouble: Mutex::default(),
             made_at_ms: now_ms(),
             heard_at_ms: AtomicU64::new(0),
             heard_hlc: AtomicU64::new(0),
-            full: (0..partitions.get()).map(|_| AtomicU64::new(0)).collect(),
-        };
-        Self(peers.map(|peer| (peer.clone(), state())).collect())
+            full: (0..self.partitions.get()).map(|_| AtomicU64::new(0)).collect(),
+        });
+        let mut states = self.states.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = states.insert(peer.clone(), Arc::clone(&state)) {
+            before.ended.store(true, Ordering::Release);
+        }
+        state
     }
 
-    pub(super) fn get(&self, peer: &RegionId) -> Option<&LinkState> {
-        self.0.get(peer)
+    /// The region is not read any more: whoever reads it ends.
+    pub(super) fn remove(&self, peer: &RegionId) {
+        let mut states = self.states.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = states.remove(peer) {
+            state.ended.store(true, Ordering::Release);
+        }
+    }
+
+    /// The regions that are read.
+    pub(super) fn peers(&self) -> BTreeSet<RegionId> {
+        self.states.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    pub(super) fn get(&self, peer: &RegionId) -> Option<Arc<LinkState>> {
+        self.states.read().unwrap_or_else(PoisonError::into_inner).get(peer).cloned()
     }
 
     pub(super) fn stop(&self, peer: &RegionId, reason: String) {
-        let Some(state) = self.0.get(peer) else { return };
+        let Some(state) = self.get(peer) else { return };
         let mut stopped = state.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         if stopped.is_none() {
             tracing::error!(%peer, %reason, "the link stops");
@@ -94,8 +121,8 @@ impl LinkStates {
 
     pub(super) fn view(&self, shared: &Shared) -> Vec<LinkView> {
         let now = now_ms();
-        let mut views: Vec<LinkView> = self
-            .0
+        let states = self.states.read().unwrap_or_else(PoisonError::into_inner);
+        let mut views: Vec<LinkView> = states
             .iter()
             .map(|(peer, state)| {
                 let is_cut = shared.cuts.between(&shared.site.region, peer);
@@ -145,6 +172,10 @@ impl LinkState {
             since_ms,
             full_since_ms: full.min(),
         }
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     pub(super) fn is_stopped(&self) -> bool {

@@ -10,6 +10,7 @@ use syncline_bus::{Bus, Delivery, Item, Lane, Reader};
 use syncline_core::RegionId;
 
 use super::controller::ControlWork;
+use super::links::LinkState;
 use super::shard::ShardWork;
 use super::startup::Freshness;
 use super::{Shared, chain};
@@ -27,6 +28,7 @@ const WAIT_FOR_HEALING: Duration = Duration::from_millis(20);
 pub(super) struct Link {
     pub(super) shared: Arc<Shared>,
     pub(super) source: RegionId,
+    pub(super) state: Arc<LinkState>,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) intake: Intake,
     pub(super) shards: Vec<SyncSender<ShardWork>>,
@@ -36,10 +38,10 @@ pub(super) struct Link {
 impl Link {
     /// Reads until the region stops, or the link has to.
     pub(super) fn run(self, mut log: Box<dyn Reader>) {
-        let Some(state) = self.shared.links.get(&self.source) else { return };
+        let state = Arc::clone(&self.state);
         let mut paused: BTreeSet<u32> = BTreeSet::new();
         let mut freshness = Freshness::of(&self.source);
-        while !self.shared.is_stopping() && !state.is_stopped() {
+        while !self.shared.is_stopping() && !state.is_stopped() && !state.is_ended() {
             self.wait_while_cut();
             freshness.look(&self.shared.startup, &*self.bus);
             for partition in 0..self.shared.site.partitions.get() {
@@ -57,7 +59,7 @@ impl Link {
                     }
                     // What arrived after the cut is not let through by a poll from before it.
                     self.wait_while_cut();
-                    if !self.pass_on(deliveries, &freshness) {
+                    if state.is_ended() || !self.pass_on(deliveries, &freshness) {
                         return;
                     }
                 }
@@ -74,7 +76,8 @@ impl Link {
 
     fn wait_while_cut(&self) {
         let shared = &self.shared;
-        while shared.cuts.between(&shared.site.region, &self.source) && !shared.is_stopping() {
+        let cut = || shared.cuts.between(&shared.site.region, &self.source);
+        while cut() && !shared.is_stopping() && !self.state.is_ended() {
             std::thread::sleep(WAIT_FOR_HEALING);
         }
     }
@@ -134,9 +137,8 @@ impl Link {
         let sorted = self.intake.sort(lane, item)?;
         if let Sorted::Row(Read::Heartbeat(beat)) | Sorted::Control(ControlRead::Heartbeat(beat)) =
             &sorted
-            && let Some(state) = self.shared.links.get(&self.source)
         {
-            state.heard(beat.hlc);
+            self.state.heard(beat.hlc);
             self.shared.startup.heard(&self.shared, lane, beat, is_fresh);
         }
         Ok(sorted)

@@ -1,11 +1,13 @@
 //! Starting a region: from what is on disk to running threads.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use syncline_applier::{Intake, PartitionApplier, Restored, Site, restore};
+use syncline_applier::{PartitionApplier, Restored, Site, restore};
 use syncline_bus::{Bus, BusError};
 use syncline_core::{FunctionVersion, Hlc, PartitionCount, RegionId};
 use syncline_host::{CALL_STACK_BYTES, Host, HostConfig};
@@ -13,11 +15,14 @@ use syncline_store::kv::node::{self, FORMAT, NodeFacts};
 use syncline_store::{Batch, DiskStore, Store as _, StoreError};
 use thiserror::Error;
 
+use super::aside::{is_lost, note_lost, set_aside, store_of, way_back};
 use super::controller::{ControlWork, Controller};
+use super::donor::Donor;
 use super::links::LinkStates;
-use super::observe::{self, Observer};
+use super::members::Members;
+use super::observe::{self, Observer, ShadowQueue};
 use super::publisher::{self, Feeds};
-use super::reader::Link;
+use super::readers::{OpenError, Readers, Threads, wanted};
 use super::shard::{Shard, ShardWork};
 use super::startup::{self, Startup};
 use super::syncer;
@@ -42,6 +47,31 @@ pub enum StartError {
         /// Why.
         #[source]
         source: StoreError,
+    },
+    /// Its store is not what was written.
+    #[error(
+        "start region {region}: its store is corrupt: {reason}. {kept}. What only that store held \
+         is lost to the others, and may be looked for in it. {}",
+        way_back(region)
+    )]
+    Corrupt {
+        /// The region.
+        region: RegionId,
+        /// What is wrong with it.
+        reason: String,
+        /// Where it is now.
+        kept: String,
+    },
+    /// Its store was set aside before, and nothing was put in its place.
+    #[error(
+        "start region {region}: its store was corrupt, and was set aside in {}. {}",
+        data.display(), way_back(region)
+    )]
+    Lost {
+        /// The region.
+        region: RegionId,
+        /// Its folder.
+        data: PathBuf,
     },
     /// Its data were made for another region, or another number of partitions.
     #[error(
@@ -80,30 +110,60 @@ impl Region {
     /// Starts a region. Whether its peers can be heard or not, it takes writes soon: see
     /// [`Region::starting`].
     pub fn start(options: RegionOptions, bus: Arc<dyn Bus>) -> Result<Self, StartError> {
+        match Self::start_with(&options, bus) {
+            Err(StartError::Store { source: StoreError::Corrupt { place, reason }, .. }) => {
+                Err(corrupt(&options, &place, reason))
+            }
+            started => started,
+        }
+    }
+
+    fn start_with(options: &RegionOptions, bus: Arc<dyn Bus>) -> Result<Self, StartError> {
         let region = options.region.clone();
         let on_bus = |source| StartError::Bus { region: region.clone(), source };
-        let (site, host) = open(&options)?;
+        if is_lost(&options.data, &region) {
+            return Err(StartError::Lost { data: options.data.clone(), region });
+        }
+        let (site, host) = open(options)?;
         let publisher = bus.publisher(&region).map_err(on_bus)?;
         let on_disk = load(&site, &host)?;
-        let mut readers = Vec::new();
-        for source in site.regions.iter().filter(|source| **source != region) {
-            let from = on_disk.positions(source);
-            readers.push((source.clone(), bus.reader(source, &from).map_err(on_bus)?));
-        }
+        let membership = on_disk.control.control().membership();
+        let peers = wanted(&region, membership);
+        let members = Members::of(membership);
         let feeds = Feeds::new(on_disk.feeds());
         let (observer, shadow) = Observer::new();
-        let shared = Arc::new(share(options, site, host, observer));
-        let (shadowing, queue) = (Arc::clone(&shared), shadow);
-        let region = run(shared, on_disk, &feeds, &bus, publisher, readers);
-        region.also(std::thread::spawn(move || observe::run_shadow(&shadowing, &queue)));
-        Ok(region)
+        let shared = Arc::new(share(options, site, host, &peers, members, observer));
+        let mut logs = Vec::new();
+        for source in peers {
+            let log = match Readers::open(&shared, &*bus, &source) {
+                // What has joined since may be unknown to the configuration.
+                opened @ (Ok(_) | Err(OpenError::Bus(BusError::NoCluster { .. }))) => opened,
+                Err(OpenError::Bus(error)) => return Err(on_bus(error)),
+                Err(OpenError::Store(source)) => return Err(StartError::Store { region, source }),
+            };
+            logs.push((source, log));
+        }
+        Ok(run(shared, on_disk, &feeds, &bus, publisher, logs, shadow))
     }
+}
+
+/// Sets a store aside that is not what was written.
+fn corrupt(options: &RegionOptions, place: &str, reason: String) -> StartError {
+    let RegionOptions { region, data, .. } = options;
+    let reason = format!("{place}: {reason}");
+    // First the note: without a store, and without it, the region would begin as if it was new.
+    let kept = note_lost(data, region).and_then(|()| set_aside(data, "corrupt"));
+    let kept = match kept {
+        Ok(kept) => format!("It was set aside as {}", kept.display()),
+        Err(error) => format!("It could not be set aside ({error}): move {} away", data.display()),
+    };
+    StartError::Corrupt { region: region.clone(), reason, kept }
 }
 
 fn open(options: &RegionOptions) -> Result<(Site<DiskStore>, Host), StartError> {
     let RegionOptions { region, regions, data, engine, partitions, limits, .. } = options;
     let in_store = |source| StartError::Store { region: region.clone(), source };
-    let store = DiskStore::open(*engine, data.join("store")).map_err(in_store)?;
+    let store = DiskStore::open(*engine, store_of(data)).map_err(in_store)?;
     check_identity(&store, region, data, *partitions)?;
     let cache_dir = Some(data.join("compiled"));
     let compiler = options.compiler.clone();
@@ -119,14 +179,24 @@ fn open(options: &RegionOptions) -> Result<(Site<DiskStore>, Host), StartError> 
 }
 
 /// After everything was restored: only then the clock stands where the disk has it.
-fn share(options: RegionOptions, site: Site<DiskStore>, host: Host, observer: Observer) -> Shared {
-    let RegionOptions { region, regions, partitions, limits, cuts, .. } = options;
+fn share(
+    options: &RegionOptions,
+    site: Site<DiskStore>,
+    host: Host,
+    peers: &BTreeSet<RegionId>,
+    members: Members,
+    observer: Observer,
+) -> Shared {
+    let RegionOptions { region, partitions, limits, cuts, data, .. } = options.clone();
     let known = site.clock.last();
     let own_from = Hlc::new(now_ms(), 0).unwrap_or(Hlc::MAX).max(known);
     let wait = limits.start_wait.0;
     Shared {
-        startup: Startup::new(&region, &regions, partitions, (known, own_from), wait),
-        links: LinkStates::new(regions.iter().filter(|peer| **peer != region), partitions),
+        startup: Startup::new(&region, peers, partitions, (known, own_from), wait),
+        links: LinkStates::new(partitions),
+        members: Mutex::new(Arc::new(members)),
+        data,
+        donation: Mutex::default(),
         site,
         limits,
         host,
@@ -192,7 +262,8 @@ fn run(
     feeds: &Arc<Feeds>,
     bus: &Arc<dyn Bus>,
     publisher: Box<dyn syncline_bus::Publisher>,
-    readers: Vec<(RegionId, Box<dyn syncline_bus::Reader>)>,
+    logs: Vec<(RegionId, Result<Box<dyn syncline_bus::Reader>, OpenError>)>,
+    shadow: ShadowQueue,
 ) -> Region {
     let count = SHARDS_MAX.min(shared.site.partitions.get()) as usize;
     let (tickets, ticketed) = syncer::tickets();
@@ -200,7 +271,7 @@ fn run(
         (0..count).map(|_| sync_channel(shared.limits.queue)).collect();
     let shards: Vec<SyncSender<ShardWork>> = queues.iter().map(|(send, _)| send.clone()).collect();
     let (control, control_work) = sync_channel::<ControlWork>(CONTROL_QUEUE);
-    let mut threads = Vec::new();
+    let threads = Arc::new(Threads::default());
 
     let mut by_shard: Vec<Vec<PartitionApplier>> = (0..count).map(|_| Vec::new()).collect();
     for applier in on_disk.partitions {
@@ -211,8 +282,20 @@ fn run(
         let shard = Shard::new(shared, partitions, tickets.clone(), feeds);
         let thread = std::thread::Builder::new().stack_size(SHARD_STACK_BYTES);
         let thread = thread.spawn(move || shard.run(&work));
-        threads.push(thread.unwrap_or_else(|error| panic!("start a shard's thread: {error}")));
+        threads.add(thread.unwrap_or_else(|error| panic!("start a shard's thread: {error}")));
     }
+    let mut readers = Readers {
+        shared: Arc::clone(&shared),
+        bus: Arc::clone(bus),
+        shards: shards.clone(),
+        control: control.clone(),
+        threads: Arc::clone(&threads),
+        unread: BTreeSet::new(),
+    };
+    for (source, log) in logs {
+        readers.read(&source, log);
+    }
+    let donor = Donor::new(Arc::clone(&shared), Arc::clone(bus), Arc::clone(&threads));
     let controller = Controller {
         shared: Arc::clone(&shared),
         applier: on_disk.control,
@@ -220,22 +303,18 @@ fn run(
         feeds: Arc::clone(feeds),
         shards: shards.clone(),
         own: control.clone(),
-        started: std::time::Instant::now(),
+        started: Instant::now(),
+        readers,
+        donor,
     };
-    threads.push(std::thread::spawn(move || controller.run(&control_work)));
-    for (source, log) in readers {
-        let (shared, shards, control) = (Arc::clone(&shared), shards.clone(), control.clone());
-        let partitions = shared.site.partitions;
-        let intake = Intake { source: source.clone(), partitions };
-        let bus = Arc::clone(bus);
-        let link = Link { shared, source, bus, intake, shards, control };
-        threads.push(std::thread::spawn(move || link.run(log)));
-    }
+    threads.add(std::thread::spawn(move || controller.run(&control_work)));
     let (starting, bus) = (Arc::clone(&shared), Arc::clone(bus));
-    threads.push(std::thread::spawn(move || startup::read_own_log(&starting, &*bus)));
+    threads.add(std::thread::spawn(move || startup::read_own_log(&starting, &*bus)));
     let (syncing, fed) = (Arc::clone(&shared), Arc::clone(feeds));
-    threads.push(std::thread::spawn(move || syncer::run(&syncing, &ticketed, &fed)));
+    threads.add(std::thread::spawn(move || syncer::run(&syncing, &ticketed, &fed)));
+    let shadowing = Arc::clone(&shared);
+    threads.add(std::thread::spawn(move || observe::run_shadow(&shadowing, &shadow)));
     let (publishing, fed) = (Arc::clone(&shared), Arc::clone(feeds));
-    threads.push(std::thread::spawn(move || publisher::run(&publishing, &fed, publisher)));
-    Region { shared, shards, control, threads: Mutex::new(threads) }
+    threads.add(std::thread::spawn(move || publisher::run(&publishing, &fed, publisher)));
+    Region { shared, shards, control, threads }
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use syncline_bus::{Bus, BusError, Decoded, Delivery, Item, Lane, decode};
 use syncline_core::{Heartbeat, Hlc, PartitionCount, RegionId, StartCheck, StartVerdict};
 
+use super::aside::way_back;
 use super::{Shared, chain};
 
 /// How long writes wait for the region's own log. It is read at once unless its cluster is dark.
@@ -71,12 +72,12 @@ impl Startup {
     /// `known` is the highest HLC on the disk, `own_from` the lowest that this start may draw.
     pub(super) fn new(
         me: &RegionId,
-        regions: &[RegionId],
+        peers: &BTreeSet<RegionId>,
         partitions: PartitionCount,
         (known, own_from): (Hlc, Hlc),
         wait: Duration,
     ) -> Self {
-        let peers = regions.iter().filter(|_| !wait.is_zero());
+        let peers = peers.iter().filter(|_| !wait.is_zero());
         let check = StartCheck::new(me.clone(), known, peers.cloned());
         let checks = Lane::all(partitions.get()).map(|lane| (lane, check.clone())).collect();
         Self {
@@ -153,8 +154,8 @@ impl Startup {
             shared.fail(format!(
                 "its disk is old: it knows the region's changes up to {known}, others know some up \
                  to {told}. Nothing was written or produced from it since. Put the newer data \
-                 folder back if there is one; else the region comes back as another incarnation: \
-                 [region] incarnation, one more than it was, with an empty data folder"
+                 folder back if there is one. If there is none: {}",
+                way_back(&self.me)
             ));
         }
     }
@@ -273,9 +274,10 @@ mod tests {
     }
 
     fn startup(wait: Duration) -> Startup {
-        let regions: Vec<RegionId> = ["me", "a"].map(|name| name.parse().unwrap()).into();
+        let peers = BTreeSet::from(["me", "a"].map(|name| name.parse().unwrap()));
+        let me: RegionId = "me".parse().unwrap();
         let partitions = PartitionCount::new(1).unwrap();
-        Startup::new(&regions[0], &regions, partitions, (hlc(10), hlc(20)), wait)
+        Startup::new(&me, &peers, partitions, (hlc(10), hlc(20)), wait)
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl World {
         let disk = Self::blank_disk();
         let name = self.regions[donor].id.clone();
         let partitions = partition_count(&self.setup);
-        if let Err(error) = join_from(&name, &from, &joining, &*disk, partitions) {
+        if let Err(error) = join_from(&name, &from, &[], &joining, &*disk, partitions) {
             self.fail("join", || format!("{joining} cannot take over from {name}: {error}"));
             return;
         }

@@ -1,0 +1,85 @@
+//! Stores that a region can't go on with: they are set aside, never deleted, and what to do is said.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use syncline_core::RegionId;
+
+use super::now_ms;
+use crate::text::rfc3339;
+
+/// The folder of a region's store.
+const STORE: &str = "store";
+/// Names the region whose store was set aside: it must not begin anew as if nothing had been.
+const LOST: &str = "store.lost";
+
+/// Where a region's store is.
+pub(super) fn store_of(data: &Path) -> PathBuf {
+    data.join(STORE)
+}
+
+/// Sets a store aside: `store.<why>-<UTC>`. Answers where it is now.
+pub(super) fn set_aside(data: &Path, why: &str) -> io::Result<PathBuf> {
+    let now = rfc3339(now_ms()).replace(['-', ':'], "");
+    let kept = data.join(format!("{STORE}.{why}-{now}"));
+    fs::rename(store_of(data), &kept)?;
+    File::open(data)?.sync_all()?;
+    Ok(kept)
+}
+
+/// Notes that the region has lost its store, which was set aside.
+pub(super) fn note_lost(data: &Path, region: &RegionId) -> io::Result<()> {
+    let (note, new) = (data.join(LOST), data.join("store.lost.new"));
+    fs::write(&new, region.as_str())?;
+    File::open(&new)?.sync_all()?;
+    fs::rename(&new, note)?;
+    File::open(data)?.sync_all()
+}
+
+/// True if this very region lost its store, and no other was put in its place.
+pub(super) fn is_lost(data: &Path, region: &RegionId) -> bool {
+    let lost = fs::read_to_string(data.join(LOST));
+    lost.is_ok_and(|lost| lost.trim() == region.as_str()) && !store_of(data).exists()
+}
+
+/// How a region comes back that cannot go on under this incarnation.
+pub(crate) fn way_back(me: &RegionId) -> String {
+    let next = me.incarnation().saturating_add(1);
+    let joins = RegionId::with_incarnation(me.name(), next)
+        .map_or_else(|_| me.to_string(), |next| next.to_string());
+    format!(
+        "The region comes back as another incarnation, with the data of a region that runs. There, \
+         say `syncline topology evict '{me}' --yes --watch` and then `syncline topology join \
+         '{joins}' --watch`; here, set incarnation = {next} and join_from = \"<that region>\" in \
+         [region], and start again"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_aside_is_kept_and_missed() {
+        let data = tempfile::tempdir().unwrap();
+        let (first, second): (RegionId, RegionId) = ("a".parse().unwrap(), "a#2".parse().unwrap());
+        fs::create_dir(store_of(data.path())).unwrap();
+        fs::write(store_of(data.path()).join("conf"), "x").unwrap();
+        let kept = set_aside(data.path(), "corrupt").unwrap();
+        note_lost(data.path(), &first).unwrap();
+        assert!(kept.file_name().unwrap().to_str().unwrap().starts_with("store.corrupt-2"));
+        assert_eq!(fs::read_to_string(kept.join("conf")).unwrap(), "x");
+        assert!(is_lost(data.path(), &first) && !is_lost(data.path(), &second));
+        fs::create_dir(store_of(data.path())).unwrap();
+        assert!(!is_lost(data.path(), &first));
+    }
+
+    #[test]
+    fn the_way_back_is_said_in_commands() {
+        let said = way_back(&"eu#2".parse().unwrap());
+        for part in ["evict 'eu#2'", "join 'eu#3'", "incarnation = 3", "join_from"] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+}

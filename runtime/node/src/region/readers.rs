@@ -1,0 +1,142 @@
+//! Which logs are read: those of the regions that are counted, as regions come and go.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use syncline_applier::{Intake, positions};
+use syncline_bus::{Bus, BusError, Reader};
+use syncline_core::{Membership, RegionId};
+use syncline_store::StoreError;
+use thiserror::Error;
+
+use super::controller::ControlWork;
+use super::reader::Link;
+use super::shard::ShardWork;
+use super::{Shared, chain};
+
+/// The threads of a region, which may start others.
+#[derive(Default)]
+pub(super) struct Threads(Mutex<Vec<JoinHandle<()>>>);
+
+/// Why a log cannot be read.
+#[derive(Debug, Error)]
+pub(super) enum OpenError {
+    /// The bus.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The readers of a region. A region is read only once the partitions know it: what they do not
+/// know is foreign to them.
+pub(super) struct Readers {
+    pub(super) shared: Arc<Shared>,
+    pub(super) bus: Arc<dyn Bus>,
+    pub(super) shards: Vec<SyncSender<ShardWork>>,
+    pub(super) control: SyncSender<ControlWork>,
+    pub(super) threads: Arc<Threads>,
+    /// Those whose log could not be opened yet.
+    pub(super) unread: BTreeSet<RegionId>,
+}
+
+/// The regions whose logs are to be read.
+pub(super) fn wanted(me: &RegionId, membership: &Membership) -> BTreeSet<RegionId> {
+    let (mut counted, fenced) = (membership.counted(), membership.fenced());
+    counted.retain(|region| region != me && !fenced.contains(region));
+    counted
+}
+
+impl Readers {
+    /// Opens a region's log where the last commits ended.
+    pub(super) fn open(
+        shared: &Shared,
+        bus: &dyn Bus,
+        source: &RegionId,
+    ) -> Result<Box<dyn Reader>, OpenError> {
+        let from = positions(&shared.site, source)?;
+        Ok(bus.reader(source, &from)?)
+    }
+
+    /// Reads the logs of these regions, and no others.
+    pub(super) fn align(&mut self, wanted: &BTreeSet<RegionId>) {
+        let shared = Arc::clone(&self.shared);
+        let read = shared.links.peers();
+        for gone in read.difference(wanted) {
+            tracing::warn!(region = %shared.site.region, source = %gone, "it is read no more");
+            shared.links.remove(gone);
+            self.unread.remove(gone);
+        }
+        for source in wanted.difference(&read) {
+            tracing::warn!(region = %shared.site.region, %source, "it is read from now on");
+            self.try_to_read(source);
+        }
+    }
+
+    /// Tries again to open what could not be opened.
+    pub(super) fn retry(&mut self) {
+        for source in std::mem::take(&mut self.unread) {
+            self.try_to_read(&source);
+        }
+    }
+
+    fn try_to_read(&mut self, source: &RegionId) {
+        let opened = Self::open(&self.shared, &*self.bus, source);
+        self.read(source, opened);
+    }
+
+    /// Reads a log, or notes why it cannot be read.
+    pub(super) fn read(&mut self, source: &RegionId, log: Result<Box<dyn Reader>, OpenError>) {
+        let links = &self.shared.links;
+        let state = links.get(source).unwrap_or_else(|| links.add(source));
+        let log = match log {
+            Ok(log) => log,
+            Err(error) => {
+                self.unread.insert(source.clone());
+                let reason = match error {
+                    OpenError::Bus(BusError::NoCluster { region }) => format!(
+                        "this region's configuration has no cluster for it: add \
+                         [regions.{}] with bootstrap_servers and joins = true, and start this \
+                         region again",
+                        region.name()
+                    ),
+                    error => chain(&error),
+                };
+                if state.set_trouble(Some(reason.clone())) {
+                    tracing::warn!(%source, reason, "cannot read the link");
+                }
+                return;
+            }
+        };
+        let link = Link {
+            shared: Arc::clone(&self.shared),
+            source: source.clone(),
+            state,
+            bus: Arc::clone(&self.bus),
+            intake: Intake { source: source.clone(), partitions: self.shared.site.partitions },
+            shards: self.shards.clone(),
+            control: self.control.clone(),
+        };
+        self.threads.add(std::thread::spawn(move || link.run(log)));
+    }
+}
+
+impl Threads {
+    pub(super) fn add(&self, thread: JoinHandle<()>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+    }
+
+    /// Waits for all, those included that a thread starts before it ends. Answers false if one of
+    /// them panicked.
+    pub(super) fn join(&self) -> bool {
+        let next = || self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut sound = true;
+        while let Some(thread) = next() {
+            sound &= thread.join().is_ok();
+        }
+        sound
+    }
+}
