@@ -30,6 +30,7 @@ mod partition;
 pub mod planted;
 mod publish;
 mod rollout;
+mod routes;
 mod row;
 mod start_check;
 mod vector;
@@ -60,10 +61,11 @@ pub use partition::{
     PartitionSetup, PartitionSnapshot, PartitionStanding, Precondition, RowWrite, Rows,
     WaitingWrite, WriteRefused, Written,
 };
-pub use publish::{Feed, FeedStep};
+pub use publish::{Feed, FeedStep, Forward, ForwardedBeat};
 pub use rollout::{
     CreateRefused, RegionProgress, Rollout, RolloutId, RolloutRecord, RolloutState, Rollouts,
 };
+pub use routes::Routes;
 pub use row::{Absorbed, Fold, FoldStep, Held, Row, RowState, Settled};
 pub use start_check::{StartCheck, StartVerdict};
 pub use syncline_image::{IMAGE_BYTES_MAX, Image, NotCanonical};

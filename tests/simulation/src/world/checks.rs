@@ -2,12 +2,13 @@
 
 use syncline_bus::Lane;
 use syncline_core::{
-    CONTROL_PARTITION, ChangeRecord, ConflictOutcome, ConflictRecord, Hlc, RegionId, RowKey,
-    VersionVector,
+    CONTROL_PARTITION, ChangeRecord, ConflictOutcome, ConflictRecord, Heartbeat, Hlc, LinkState,
+    RegionId, RowKey, VersionVector,
 };
 use syncline_store::kv::row;
 
 use super::{Resolved, World};
+use crate::region::SimRegion;
 
 impl World {
     /// A change builds on all that its region holds of the row.
@@ -283,6 +284,50 @@ impl World {
         self.note(fact);
         if let Some((check, what)) = wrong {
             self.fail(check, || what);
+        }
+    }
+
+    /// Who passes on what it takes has passed it all on once it has produced all that is due.
+    pub(super) fn check_forwarded(&mut self, region: usize) {
+        let SimRegion { id, running: Some(running), .. } = &self.regions[region] else { return };
+        // One that joined has only what was not confirmed by then.
+        if !running.site.routes.forwards() || !self.founders.contains(id) {
+            return;
+        }
+        let lags = running.partitions.iter().find_map(|applier| {
+            let partition = applier.partition();
+            let lane = Lane::Changes(partition.number());
+            partition.links().find_map(|(of, link, _)| {
+                let at = (id.clone(), lane, of.clone());
+                let forwarded = self.forwarded.get(&at).copied().unwrap_or_default();
+                let lags = link.state == LinkState::Live && forwarded < link.taken;
+                lags.then(|| {
+                    format!("{id} {lane}: took {} of {of}, {forwarded} passed on", link.taken)
+                })
+            })
+        });
+        if let Some(lags) = lags {
+            self.fail("forwarded", || lags);
+        } else {
+            self.stats.state("all that was taken was passed on");
+        }
+    }
+
+    /// A heartbeat is passed on behind the changes that it stands behind.
+    pub(super) fn check_forwarded_beat(&mut self, name: &RegionId, lane: Lane, beat: &Heartbeat) {
+        let Lane::Changes(number) = lane else { return };
+        let region = self.regions.iter().find(|region| region.id == *name);
+        let Some(running) = region.and_then(|region| region.running.as_ref()) else { return };
+        let taken = running.partitions[number as usize].partition().taken().get(&beat.region);
+        let at = (name.clone(), lane, beat.region.clone());
+        let forwarded = self.forwarded.get(&at).copied().unwrap_or_default();
+        if forwarded < beat.prev.min(taken) && self.founders.contains(name) {
+            let (of, prev) = (&beat.region, beat.prev);
+            self.fail("forwarded", || {
+                format!(
+                    "{name} {lane}: a heartbeat of {of} behind {prev}, only {forwarded} is there"
+                )
+            });
         }
     }
 
