@@ -290,27 +290,22 @@ impl World {
     /// Who passes on what it takes has passed it all on once it has produced all that is due.
     pub(super) fn check_forwarded(&mut self, region: usize) {
         let SimRegion { id, running: Some(running), .. } = &self.regions[region] else { return };
-        // One that joined has only what was not confirmed by then.
-        if !running.site.routes.forwards() || !self.founders.contains(id) {
+        if !running.site.routes.forwards() {
             return;
         }
         let lags = running.partitions.iter().find_map(|applier| {
             let partition = applier.partition();
-            let lane = Lane::Changes(partition.number());
+            let number = partition.number();
             partition.links().find_map(|(of, link, _)| {
-                let at = (id.clone(), lane, of.clone());
-                let forwarded = self.forwarded.get(&at).copied().unwrap_or_default();
-                let lags = link.state == LinkState::Live && forwarded < link.taken;
-                lags.then(|| {
-                    format!("{id} {lane}: took {} of {of}, {forwarded} passed on", link.taken)
-                })
+                let lags = link.state == LinkState::Live
+                    && self.keeps_from_others(id, number, of, link.taken);
+                lags.then(|| format!("{id} p{number}: took {} of {of}, and keeps it", link.taken))
             })
         });
         if let Some(lags) = lags {
             self.fail("forwarded", || lags);
-        } else {
-            self.stats.state("all that was taken was passed on");
         }
+        self.stats.state("a region had passed on all it knew");
     }
 
     /// A heartbeat is passed on behind the changes that it stands behind.
@@ -319,16 +314,25 @@ impl World {
         let region = self.regions.iter().find(|region| region.id == *name);
         let Some(running) = region.and_then(|region| region.running.as_ref()) else { return };
         let taken = running.partitions[number as usize].partition().taken().get(&beat.region);
-        let at = (name.clone(), lane, beat.region.clone());
-        let forwarded = self.forwarded.get(&at).copied().unwrap_or_default();
-        if forwarded < beat.prev.min(taken) && self.founders.contains(name) {
-            let (of, prev) = (&beat.region, beat.prev);
+        let (of, upto) = (&beat.region, beat.prev.min(taken));
+        if self.keeps_from_others(name, number, of, upto) {
             self.fail("forwarded", || {
-                format!(
-                    "{name} {lane}: a heartbeat of {of} behind {prev}, only {forwarded} is there"
-                )
+                format!("{name} p{number}: a heartbeat of {of} overtakes its change {upto}")
             });
         }
+    }
+
+    /// True if a change of `of` was never brought into the log of `name`, though someone lacks it.
+    fn keeps_from_others(&self, name: &RegionId, number: u32, of: &RegionId, upto: Hlc) -> bool {
+        let at = (name.clone(), Lane::Changes(number), of.clone());
+        let forwarded = self.forwarded.get(&at).copied().unwrap_or_default();
+        let lacks = |region: &SimRegion| {
+            let Some(running) = &region.running else { return false };
+            let taken = running.partitions[number as usize].partition().taken();
+            region.id != *name && region.id != *of && taken.get(of) < upto
+        };
+        // What everyone has need not be passed on any more.
+        forwarded < upto && self.regions.iter().any(lacks)
     }
 
     /// For the end: the surviving changes of a row, as those who stay have agreed.

@@ -65,7 +65,13 @@ impl World {
             self.turn(region, *lane, true, true, Vec::new());
         }
         self.sync(region);
-        for lane in lanes {
+        self.produce_all(region);
+    }
+
+    /// All that is to be produced.
+    pub(super) fn produce_all(&mut self, region: usize) {
+        let Some(running) = self.running(region) else { return };
+        for lane in running.lanes() {
             self.produce(region, lane, usize::MAX, None);
         }
         self.check_forwarded(region);
