@@ -1,6 +1,7 @@
 //! The configuration of a region: a TOML file, any value of which can come from the environment.
 
 mod bus;
+mod routes;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use syncline_core::{PartitionCount, RegionId};
+use syncline_core::{PartitionCount, RegionId, Routes};
 use syncline_store::Engine;
 use thiserror::Error;
 
@@ -67,6 +68,8 @@ pub struct Config {
     pub region: RegionId,
     /// All regions, this one included.
     pub regions: Vec<RegionId>,
+    /// In whose logs the others are heard, and whether this region passes on what it hears.
+    pub routes: Routes,
     /// Where the region's data is.
     pub data: PathBuf,
     /// What keeps the region's store.
@@ -98,6 +101,7 @@ struct RegionSection {
     id: Option<RegionName>,
     data: Option<PathBuf>,
     incarnation: Option<u32>,
+    forwards: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -336,6 +340,8 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
     if regions.len() > 64 {
         return Err(wrong("regions", "", format!("{} regions, the limit is 64", regions.len())));
     }
+    let routes = routes::routes(&region, config.region.forwards, &config.regions)
+        .map_err(|(section, key, reason)| wrong(&section, key, reason))?;
     let folder = file.parent().unwrap_or_else(|| Path::new(""));
     let partitions = config.bus.partitions.map_or_else(default_partitions, |p| p.0);
     let bus = bus::bus(folder, config.bus, partitions, &config.regions)
@@ -343,6 +349,7 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
     Ok(Config {
         region,
         regions,
+        routes,
         data: folder.join(data),
         engine: config.store.engine.map_or_else(Engine::default, Engine::from),
         listen,

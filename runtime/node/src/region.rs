@@ -33,8 +33,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use syncline_applier::{KeptDone, KeptWork, Site, WriteRequest};
 use syncline_core::{
-    CONTROL_PARTITION, FunctionVersion, Image, PartitionCount, Precondition, RegionId, RowKey,
-    TableName, partition_of,
+    CONTROL_PARTITION, FunctionVersion, Image, PartitionCount, Precondition, RegionId, Routes,
+    RowKey, TableName, partition_of,
 };
 use syncline_host::{Compiler, Host};
 use syncline_store::{DiskStore, Engine};
@@ -61,6 +61,8 @@ pub struct RegionOptions {
     pub region: RegionId,
     /// All regions, this one included.
     pub regions: Vec<RegionId>,
+    /// In whose logs it hears the others, and whether it passes on what it hears.
+    pub routes: Routes,
     /// Its folder.
     pub data: PathBuf,
     /// What keeps its store.
@@ -139,6 +141,11 @@ impl Region {
     /// Into how many partitions rows are spread.
     pub fn partitions(&self) -> PartitionCount {
         self.shared.site.partitions
+    }
+
+    /// In whose logs it hears the others, and whether it passes on what it hears.
+    pub fn routes(&self) -> &Routes {
+        &self.shared.site.routes
     }
 
     /// The store, for reading.

@@ -46,6 +46,7 @@ pub fn run(file: &Path, compiler: Compiler) -> Result<()> {
         RegionOptions {
             region: config.region,
             regions: config.regions,
+            routes: config.routes,
             data: config.data,
             engine: config.engine,
             partitions: config.partitions,

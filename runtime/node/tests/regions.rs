@@ -11,7 +11,7 @@ use syncline_applier::{KeptAction, KeptDone, KeptWork, ReplayRefused, Replayed};
 use syncline_bus::{Bus as _, EmbeddedBus, Envelope, Lane, Outgoing, Publisher, encode_change};
 use syncline_core::{
     Behind, CONTROL_PARTITION, Change, ChangeId, ChangeRecord, Hlc, Image, Operation, OwnCounters,
-    PartitionCount, Precondition, RegionId, RowKey, Stamp, VersionVector, WriteRefused,
+    PartitionCount, Precondition, RegionId, Routes, RowKey, Stamp, VersionVector, WriteRefused,
     partition_of,
 };
 use syncline_host::Compiler;
@@ -46,6 +46,7 @@ fn options(data: &Path, name: &str, limits: LimitsConfig) -> RegionOptions {
     RegionOptions {
         region: region(name),
         regions: vec![region("a"), region("b")],
+        routes: Routes::default(),
         data: data.join(name),
         engine: Engine::default(),
         partitions: partitions(),

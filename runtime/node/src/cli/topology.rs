@@ -14,6 +14,9 @@ struct Topology {
     region: String,
     incarnation: u32,
     partitions: u32,
+    /// It passes on what it hears.
+    #[serde(default)]
+    forwards: bool,
     /// Changes that not every region has confirmed yet.
     #[serde(default)]
     outbox: u64,
@@ -27,6 +30,8 @@ struct Region {
     region: String,
     #[serde(rename = "self", default)]
     is_self: bool,
+    #[serde(default)]
+    via: Option<String>,
     #[serde(default)]
     link: Option<String>,
     #[serde(default)]
@@ -83,6 +88,7 @@ impl Topology {
             ("region", self.region.clone()),
             ("incarnation", self.incarnation.to_string()),
             ("partitions", self.partitions.to_string()),
+            ("forwards", if self.forwards { "yes" } else { "no" }.to_owned()),
             ("outbox", self.outbox.to_string()),
             ("waiting", self.waiting.to_string()),
         ]);
@@ -92,6 +98,7 @@ impl Topology {
             [
                 region.region.clone(),
                 if region.is_self { "(itself)".to_owned() } else { link },
+                region.via.clone().unwrap_or_else(|| "-".to_owned()),
                 if region.is_self { "-".to_owned() } else { lag },
                 region.waiting.to_string(),
                 region.in_quarantine.to_string(),
@@ -99,8 +106,10 @@ impl Topology {
             ]
         };
         let rows: Vec<_> = self.regions.iter().map(row).collect();
-        let links =
-            output::table(["REGION", "LINK", "LAG", "WAITING", "QUARANTINE", "WATERMARK"], &rows);
+        let links = output::table(
+            ["REGION", "LINK", "VIA", "LAG", "WAITING", "QUARANTINE", "WATERMARK"],
+            &rows,
+        );
         format!("{head}\n{links}")
     }
 }
@@ -123,13 +132,13 @@ mod tests {
     #[test]
     fn a_topology_shows_each_link() {
         let topology: Topology = serde_json::from_str(
-            r#"{"region":"us-east-1","incarnation":1,"partitions":8,"outbox":3,"waiting":0,
+            r#"{"region":"us-east-1","incarnation":1,"partitions":8,"forwards":true,"outbox":3,"waiting":0,
                 "regions":[
                   {"region":"us-east-1","self":true,"link":"up","lag_ms":0,"waiting":0,
                    "watermark":"1795203212955.00000"},
                   {"region":"eu-west-1","self":false,"link":"cut","lag_ms":1250,"waiting":2,"in_quarantine":7,
                    "watermark":"1795203211705.00001"},
-                  {"region":"ap-south-1","self":false,"link":"silent","lag_ms":null,"waiting":0,
+                  {"region":"ap-south-1","self":false,"via":"eu-west-1","link":"silent","lag_ms":null,"waiting":0,
                    "watermark":null}]}"#,
         )
         .unwrap();
@@ -137,13 +146,14 @@ mod tests {
         region       us-east-1
         incarnation  1
         partitions   8
+        forwards     yes
         outbox       3
         waiting      0
 
-        REGION      LINK      LAG      WAITING  QUARANTINE  WATERMARK
-        us-east-1   (itself)  -        0        0           1795203212955.00000
-        eu-west-1   cut       1250 ms  2        7           1795203211705.00001
-        ap-south-1  silent    -        0        0
+        REGION      LINK      VIA        LAG      WAITING  QUARANTINE  WATERMARK
+        us-east-1   (itself)  -          -        0        0           1795203212955.00000
+        eu-west-1   cut       -          1250 ms  2        7           1795203211705.00001
+        ap-south-1  silent    eu-west-1  -        0        0
         ");
     }
 

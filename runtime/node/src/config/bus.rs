@@ -47,6 +47,10 @@ pub(super) enum BusKind {
 pub(super) struct PeerSection {
     bootstrap_servers: Option<String>,
     security: toml::Table,
+    /// The region in whose log this one is heard.
+    pub(super) via: Option<String>,
+    /// It passes on what it hears.
+    pub(super) forwards: bool,
 }
 
 /// What is wrong, with the section and the key that it is about.
@@ -88,7 +92,9 @@ pub(super) fn bus(
             if let Some(HumanDuration(retention)) = section.retention {
                 topics.retention = retention;
             }
-            let clusters = regions.iter().map(|(name, peer)| {
+            // The cluster of a region that is heard through another one is not read.
+            let read = regions.iter().filter(|(_, peer)| peer.via.is_none());
+            let clusters = read.map(|(name, peer)| {
                 let cluster = cluster(folder, name, peer);
                 cluster
                     .map(|cluster| (name.clone(), cluster))

@@ -38,7 +38,7 @@ impl Link {
     pub(super) fn run(self, mut log: Box<dyn Reader>) {
         let Some(state) = self.shared.links.get(&self.source) else { return };
         let mut paused: BTreeSet<u32> = BTreeSet::new();
-        let mut freshness = Freshness::of(&self.source);
+        let mut freshness = Freshness::of(&self.source, self.heard_here());
         while !self.shared.is_stopping() && !state.is_stopped() {
             self.wait_while_cut();
             freshness.look(&self.shared.startup, &*self.bus);
@@ -70,6 +70,13 @@ impl Link {
                 }
             }
         }
+    }
+
+    /// The regions that are heard in this log.
+    fn heard_here(&self) -> Vec<RegionId> {
+        let site = &self.shared.site;
+        let peers = site.regions.iter().filter(|peer| **peer != site.region);
+        peers.filter(|peer| site.routes.hears(&self.source, peer)).cloned().collect()
     }
 
     fn wait_while_cut(&self) {
@@ -132,12 +139,13 @@ impl Link {
                 "the log does not hold what is to be read next; what is missing is sent again");
         }
         let sorted = self.intake.sort(lane, item)?;
-        if let Sorted::Row(Read::Heartbeat(beat)) | Sorted::Control(ControlRead::Heartbeat(beat)) =
-            &sorted
-            && let Some(state) = self.shared.links.get(&self.source)
+        if let Sorted::Row(Read::Heartbeat(beat, _))
+        | Sorted::Control(ControlRead::Heartbeat(beat, _)) = &sorted
+            && self.shared.site.routes.hears(&self.source, &beat.region)
+            && let Some(state) = self.shared.links.get(&beat.region)
         {
             state.heard(beat.hlc);
-            self.shared.startup.heard(&self.shared, lane, beat, is_fresh);
+            self.shared.startup.heard(&self.shared, lane, &self.source, beat, is_fresh);
         }
         Ok(sorted)
     }

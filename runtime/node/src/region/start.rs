@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
-use syncline_applier::{Intake, PartitionApplier, Restored, Site, restore};
+use syncline_applier::{PartitionApplier, Restored, Site, restore};
 use syncline_bus::{Bus, BusError};
 use syncline_core::{FunctionVersion, Hlc, PartitionCount, RegionId};
 use syncline_host::{CALL_STACK_BYTES, Host, HostConfig};
@@ -85,11 +85,12 @@ impl Region {
         let publisher = bus.publisher(&region).map_err(on_bus)?;
         let on_disk = load(&site, &host)?;
         let mut readers = Vec::new();
-        for source in site.regions.iter().filter(|source| **source != region) {
+        let peers = site.regions.iter().filter(|peer| **peer != region);
+        for source in peers.filter(|peer| site.routes.is_direct(peer)) {
             let from = on_disk.positions(source);
             readers.push((source.clone(), bus.reader(source, &from).map_err(on_bus)?));
         }
-        let feeds = Feeds::new(on_disk.feeds());
+        let feeds = Feeds::new(on_disk.feeds(&site.routes));
         let shared = Arc::new(share(options, site, host));
         Ok(run(shared, on_disk, &feeds, &bus, publisher, readers))
     }
@@ -110,7 +111,8 @@ fn open(options: &RegionOptions) -> Result<(Site<DiskStore>, Host), StartError> 
         waiting_changes: limits.waiting_changes,
         conflicts: limits.conflicts,
     };
-    Ok((Site::new(region.clone(), regions.clone(), *partitions, limits, store), host))
+    let site = Site::new(region.clone(), regions.clone(), *partitions, limits, store);
+    Ok((site.with_routes(options.routes.clone()), host))
 }
 
 /// After everything was restored: only then the clock stands where the disk has it.
@@ -218,8 +220,7 @@ fn run(
     threads.push(std::thread::spawn(move || controller.run(&control_work)));
     for (source, log) in readers {
         let (shared, shards, control) = (Arc::clone(&shared), shards.clone(), control.clone());
-        let partitions = shared.site.partitions;
-        let intake = Intake { source: source.clone(), partitions };
+        let intake = shared.site.intake(&source);
         let bus = Arc::clone(bus);
         let link = Link { shared, source, bus, intake, shards, control };
         threads.push(std::thread::spawn(move || link.run(log)));

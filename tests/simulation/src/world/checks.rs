@@ -326,10 +326,16 @@ impl World {
     fn keeps_from_others(&self, name: &RegionId, number: u32, of: &RegionId, upto: Hlc) -> bool {
         let at = (name.clone(), Lane::Changes(number), of.clone());
         let forwarded = self.forwarded.get(&at).copied().unwrap_or_default();
+        let forwarder = self.regions.iter().find(|region| region.id == *name);
+        let Some(forwarder) = forwarder.and_then(|region| region.running.as_ref()) else {
+            return false;
+        };
+        let links = || forwarder.partitions[number as usize].partition().links();
+        let counts = |id: &RegionId| links().any(|(of, link, _)| of == id && link.is_counted());
         let lacks = |region: &SimRegion| {
             let Some(running) = &region.running else { return false };
             let taken = running.partitions[number as usize].partition().taken();
-            region.id != *name && region.id != *of && taken.get(of) < upto
+            region.id != *of && counts(&region.id) && taken.get(of) < upto
         };
         // What everyone has need not be passed on any more.
         forwarded < upto && self.regions.iter().any(lacks)
