@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use syncline_bus::{Envelope, Lane, encode_control};
 use syncline_core::{
     Alarm, AskRefused, CONTROL_PARTITION, ChangeId, ChangeVerdict, ComponentChunk, ControlBody,
-    ControlCommit, ControlPartition, ControlRecord, CreateRefused, FunctionVersion, Hlc,
+    ControlCommit, ControlPartition, ControlRecord, CreateRefused, Forward, FunctionVersion, Hlc,
     MembershipChange, MembershipId, NewRollout, PassOn, ProposeRefused, Received, RegionId,
     RolloutAsk, RolloutCounters, RolloutId, RolloutState, RolloutText, SelfTest,
 };
@@ -15,6 +15,7 @@ use syncline_store::kv::received;
 use syncline_store::{Batch, Store, StoreError, load_control, write_control_commit};
 use thiserror::Error;
 
+use crate::forwarding::Forwarding;
 use crate::intake::{FOREIGN, quarantined};
 use crate::replay::{Handled, outcome, read_again};
 use crate::{
@@ -72,8 +73,10 @@ pub struct ControlDone {
     pub to_test: Vec<FunctionVersion>,
     /// For the feed: records above this are to be produced again.
     pub resend_after: Option<Hlc>,
-    /// For the feed: what others lack of regions that are gone.
+    /// For the feed: what some lack of other regions.
     pub pass_on: Vec<PassOn>,
+    /// For the feed: what was taken of other regions, where this one passes it on.
+    pub forward: Vec<Forward>,
     /// What people should know.
     pub alarms: Vec<Alarm>,
     /// Records that were put into quarantine.
@@ -89,6 +92,7 @@ pub struct ControlDone {
 struct Gathered {
     components: Vec<Loaded>,
     kept: Vec<(RegionId, Hlc, Vec<u8>)>,
+    forwarding: Forwarding,
     quarantined: Vec<Quarantined>,
     forked: Vec<RegionId>,
     /// Records in quarantine that the turn is about.
@@ -128,7 +132,8 @@ impl ControlApplier {
         }
         snapshot.here = loaded;
         let regions = site.regions.clone();
-        let control = ControlPartition::restore(site.region.clone(), regions, snapshot);
+        let control = ControlPartition::restore(site.region.clone(), regions, snapshot)
+            .with_routes(site.routes.clone());
         site.clock.observe(control.highest_hlc());
         let applier = Self { control, testing: BTreeSet::new(), gathered: Gathered::default() };
         applier.tell(site);
@@ -254,13 +259,19 @@ impl ControlApplier {
                         other => other,
                     }
                 }
-                ControlRead::Heartbeat(beat) => {
-                    let received = self.control.hear(&beat);
-                    if matches!(received, Received::Heartbeat | Received::Gap) {
-                        site.clock.observe(beat.hlc);
+                ControlRead::Heartbeat(beat, envelope) => match self.control.hear(source, &beat) {
+                    Received::Foreign => {
+                        let broken = Broken::of(&envelope, FOREIGN.into());
+                        self.quarantine(source, position, broken, now_ms)
                     }
-                    received
-                }
+                    received => {
+                        if matches!(received, Received::Heartbeat | Received::Gap) {
+                            site.clock.observe(beat.hlc);
+                            self.gathered.forwarding.heard(&site.routes, &beat, &envelope);
+                        }
+                        received
+                    }
+                },
                 ControlRead::Broken(broken) => self.quarantine(source, position, broken, now_ms),
                 ControlRead::Moved => Received::Known,
             };
@@ -299,6 +310,7 @@ impl ControlApplier {
         let received = self.control.receive(source, record);
         if received == Received::Taken {
             site.clock.observe(id.hlc);
+            self.gathered.forwarding.taken(&site.routes, &id);
             self.gathered.kept.push((id.region, id.hlc, envelope.to_bytes()));
         }
         received
@@ -323,7 +335,7 @@ impl ControlApplier {
 
     fn replay<S>(&mut self, site: &Site<S>, kept: &Quarantined) -> Result<Replayed, ReplayRefused> {
         let source = &kept.id.source;
-        let replayed = match read_again(site.partitions, kept)? {
+        let replayed = match read_again(site, kept)? {
             Sorted::Control(ControlRead::Record(record, envelope)) => {
                 let judged = self.control.judge(&record.id, record.prev);
                 // Known before it is shown to the chain, where it would stop the link.
@@ -334,7 +346,7 @@ impl ControlApplier {
                 outcome(judged, received)?
             }
             // A region says the same of itself every second: whatever this one said is outdated.
-            Sorted::Control(ControlRead::Heartbeat(_)) => Replayed::Duplicate,
+            Sorted::Control(ControlRead::Heartbeat(..)) => Replayed::Duplicate,
             Sorted::Control(ControlRead::Broken(Broken { reason, .. })) => {
                 Replayed::Unreadable { reason }
             }
@@ -377,7 +389,7 @@ impl ControlApplier {
         let mut gathered = std::mem::take(&mut self.gathered);
         write(site, &commit, &mut gathered)?;
         self.tell(site);
-        let Gathered { quarantined, forked, .. } = gathered;
+        let Gathered { quarantined, forked, forwarding, .. } = gathered;
         Ok(ControlDone {
             last_change: commit.outbox.last().map(|record| record.id.hlc),
             heartbeat: commit.heartbeat,
@@ -385,6 +397,7 @@ impl ControlApplier {
             to_test,
             resend_after: commit.resend_after,
             pass_on: commit.pass_on,
+            forward: forwarding.done(),
             alarms: commit.alarms,
             quarantined,
             forked,

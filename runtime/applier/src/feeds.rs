@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use syncline_bus::{BadFrame, Envelope, Lane, Outgoing, encode_heartbeat};
-use syncline_core::{Feed, FeedStep, Heartbeat, Hlc, PassOn};
+use syncline_core::{Feed, FeedStep, Forward, ForwardedBeat, Heartbeat, Hlc, PassOn, RegionId};
 use syncline_store::kv::{outbox, received};
 use syncline_store::{Store, StoreError};
 use thiserror::Error;
@@ -44,6 +44,8 @@ enum Meaning {
     Changes(Hlc),
     Heartbeat(Hlc),
     PassedOn(PassOn),
+    Forwarded(RegionId, Hlc),
+    ForwardedBeat(RegionId, Hlc),
 }
 
 impl Feeds {
@@ -66,10 +68,17 @@ impl Feeds {
         }
     }
 
-    /// Some region lacks changes of one that is gone.
+    /// Some region lacks changes of another one.
     pub fn pass_on(&mut self, lane: Lane, what: PassOn) {
         if let Some(feed) = self.0.get_mut(&lane) {
             feed.pass_on(what);
+        }
+    }
+
+    /// A commit has taken records of other regions, which this one passes on.
+    pub fn forward(&mut self, lane: Lane, what: Vec<Forward>) {
+        if let Some(feed) = self.0.get_mut(&lane) {
+            what.into_iter().for_each(|what| feed.forward(what));
         }
     }
 
@@ -93,6 +102,8 @@ impl Feeds {
             Meaning::Changes(upto) => feed.produced(*upto),
             Meaning::Heartbeat(hlc) => feed.beat(*hlc),
             Meaning::PassedOn(what) => feed.passed_on(what),
+            Meaning::Forwarded(region, upto) => feed.forwarded(region, *upto),
+            Meaning::ForwardedBeat(region, hlc) => feed.forwarded_beat(region, *hlc),
         }
     }
 }
@@ -116,11 +127,19 @@ pub fn portion(
             let done = page.last().map_or(upto, |(hlc, _)| *hlc);
             (page, Meaning::Changes(done))
         }
-        FeedStep::PassOn(PassOn { region, after, upto }) => {
-            let page =
-                received::page(store, partition, &region, after, upto, RECORDS_MAX, BYTES_MAX)?;
-            let after = page.last().map_or(upto, |(hlc, _)| *hlc);
-            (page, Meaning::PassedOn(PassOn { region, after, upto }))
+        FeedStep::ForwardHeartbeat(ForwardedBeat { region, hlc, record, .. }) => {
+            let envelope = Envelope::from_bytes(&record)?;
+            let records = vec![Outgoing { lane, envelope }];
+            let meaning = Meaning::ForwardedBeat(region, hlc);
+            return Ok(Some(Portion { records, lane, meaning }));
+        }
+        FeedStep::PassOn(what) => {
+            let (page, after) = of_another(store, partition, &what)?;
+            (page, Meaning::PassedOn(PassOn { after, ..what }))
+        }
+        FeedStep::Forward(what) => {
+            let (page, upto) = of_another(store, partition, &what)?;
+            (page, Meaning::Forwarded(what.region, upto))
         }
     };
     let mut records = Vec::with_capacity(page.len());
@@ -128,4 +147,16 @@ pub fn portion(
         records.push(Outgoing { lane, envelope: Envelope::from_bytes(&bytes)? });
     }
     Ok(Some(Portion { records, lane, meaning }))
+}
+
+/// Records of another region as they came, and up to where there are no others: what every region
+/// has taken since need not be sent.
+fn of_another(
+    store: &(impl Store + ?Sized),
+    partition: u32,
+    PassOn { region, after, upto }: &PassOn,
+) -> Result<(Vec<(Hlc, Vec<u8>)>, Hlc), StoreError> {
+    let page = received::page(store, partition, region, *after, *upto, RECORDS_MAX, BYTES_MAX)?;
+    let done = page.last().map_or(*upto, |(hlc, _)| *hlc);
+    Ok((page, done))
 }

@@ -22,8 +22,8 @@ pub struct Broken {
 pub enum Read {
     /// A change, and its record as it came.
     Change(Box<ChangeRecord>, Envelope),
-    /// A heartbeat.
-    Heartbeat(Heartbeat),
+    /// A heartbeat, and its record as it came.
+    Heartbeat(Heartbeat, Envelope),
     /// It cannot be read; kept as it is.
     Broken(Broken),
     /// The log does not hold the position that was asked for; reading goes on from this one.
@@ -36,7 +36,7 @@ pub enum ControlRead {
     /// A control record, and its record as it came.
     Record(Box<ControlRecord>, Envelope),
     /// As [`Read::Heartbeat`].
-    Heartbeat(Heartbeat),
+    Heartbeat(Heartbeat, Envelope),
     /// As [`Read::Broken`].
     Broken(Broken),
     /// As [`Read::Moved`].
@@ -92,6 +92,8 @@ pub struct Intake {
     pub source: RegionId,
     /// Into how many partitions rows are spread.
     pub partitions: PartitionCount,
+    /// Its region passes on what it hears: heartbeats of others may stand in it too.
+    pub forwards: bool,
 }
 
 impl Intake {
@@ -119,8 +121,8 @@ impl Intake {
         }
     }
 
-    /// A change or a control record of another region may stand here if that region is gone: the
-    /// partition decides.
+    /// A change or a control record of another region may stand here if that region is gone, or is
+    /// heard in this log: the partition decides.
     fn place(&self, lane: Lane, decoded: Decoded, envelope: Envelope) -> Sorted {
         let refuse = |reason: &str| broken(lane, Broken::of(&envelope, reason.into()));
         match (lane, decoded) {
@@ -130,12 +132,14 @@ impl Intake {
                 }
                 Sorted::Row(Read::Change(Box::new(record), envelope))
             }
-            (_, Decoded::Heartbeat(beat)) if beat.region != self.source => {
+            (_, Decoded::Heartbeat(beat)) if beat.region != self.source && !self.forwards => {
                 refuse("the heartbeat is not of the region whose log it stands in")
             }
-            (Lane::Changes(_), Decoded::Heartbeat(beat)) => Sorted::Row(Read::Heartbeat(beat)),
+            (Lane::Changes(_), Decoded::Heartbeat(beat)) => {
+                Sorted::Row(Read::Heartbeat(beat, envelope))
+            }
             (Lane::Control, Decoded::Heartbeat(beat)) => {
-                Sorted::Control(ControlRead::Heartbeat(beat))
+                Sorted::Control(ControlRead::Heartbeat(beat, envelope))
             }
             (Lane::Control, Decoded::Control(record)) => {
                 Sorted::Control(ControlRead::Record(Box::new(record), envelope))

@@ -17,6 +17,7 @@
 mod bulk;
 mod control;
 mod feeds;
+mod forwarding;
 mod intake;
 mod partition;
 mod replay;

@@ -4,14 +4,15 @@ use syncline_bus::{Envelope, Lane, encode_change};
 use syncline_core::planted::{self, Bug};
 use syncline_core::{
     Alarm, Batch as CoreBatch, ChangeRecord, ChangeVerdict, Commit, ConflictRecord, ConflictWrite,
-    Hlc, Image, LoadError, MergeFunctions, Partition, PassOn, Precondition, Received, RegionId,
-    RowKey, WriteRefused, Written,
+    Forward, Hlc, Image, LoadError, MergeFunctions, Partition, PassOn, Precondition, Received,
+    RegionId, RowKey, WriteRefused, Written,
 };
 use syncline_store::kv::quarantine::{self, Quarantined};
 use syncline_store::kv::received;
 use syncline_store::{Batch, ConflictLimit, Store, StoreError, load_partition, write_commit};
 use thiserror::Error;
 
+use crate::forwarding::Forwarding;
 use crate::intake::{FOREIGN, quarantined};
 use crate::replay::{Handled, outcome, read_again};
 use crate::rows::RowCache;
@@ -80,8 +81,10 @@ pub struct PartitionDone<R> {
     pub refused: Vec<(R, WriteError)>,
     /// For the feed: changes above this are to be produced again.
     pub resend_after: Option<Hlc>,
-    /// For the feed: what others lack of regions that are gone.
+    /// For the feed: what some lack of other regions.
     pub pass_on: Vec<PassOn>,
+    /// For the feed: what was taken of other regions, where this one passes it on.
+    pub forward: Vec<Forward>,
     /// What people should know.
     pub alarms: Vec<Alarm>,
     /// Records that were put into quarantine.
@@ -105,6 +108,7 @@ impl<R> Default for PartitionDone<R> {
             refused: Vec::new(),
             resend_after: None,
             pass_on: Vec::new(),
+            forward: Vec::new(),
             alarms: Vec::new(),
             quarantined: Vec::new(),
             kept: None,
@@ -147,6 +151,7 @@ struct Gathered<R> {
     done: PartitionDone<R>,
     /// Changes that were taken of other regions, as they came.
     kept: Vec<(RegionId, Hlc, Vec<u8>)>,
+    forwarding: Forwarding,
 }
 
 impl PartitionApplier {
@@ -157,6 +162,7 @@ impl PartitionApplier {
             site.note_table(table);
         }
         let partition = Partition::restore(site.setup(number), snapshot);
+        let partition = partition.with_routes(site.routes.clone());
         if !planted::is(Bug::ClockFromZero) {
             site.clock.observe(partition.highest_hlc());
         }
@@ -176,8 +182,12 @@ impl PartitionApplier {
         turn: PartitionTurn<R>,
         now_ms: u64,
     ) -> Result<PartitionDone<R>, TurnError<R>> {
-        let mut gathered =
-            Gathered { taken: Vec::new(), done: PartitionDone::default(), kept: Vec::new() };
+        let mut gathered = Gathered {
+            taken: Vec::new(),
+            done: PartitionDone::default(),
+            kept: Vec::new(),
+            forwarding: Forwarding::default(),
+        };
         match self.carry_out(site, functions, turn, now_ms, &mut gathered) {
             Ok(()) => Ok(gathered.done),
             Err(error) => Err(self.recover(site, error, gathered)),
@@ -222,6 +232,12 @@ impl PartitionApplier {
         site.note_standing(number, self.counting_version, || self.partition.standing());
         self.rows.trim(commit.rows.iter().map(|(key, _)| key));
         gathered.done.kept = replaying.map(|handled| handled.done);
+        gathered.done.forward = std::mem::take(&mut gathered.forwarding).done();
+        if planted::is(Bug::ForwardWhenApplied) {
+            let applied = self.partition.watermarks();
+            let forward = gathered.done.forward.iter_mut();
+            forward.for_each(|what| what.upto = what.upto.min(applied.get(&what.region)));
+        }
         gathered.tell(number, commit);
         Ok(())
     }
@@ -361,14 +377,19 @@ fn receive<S, R>(
                     other => other,
                 }
             }
-            Read::Heartbeat(beat) => {
-                let received = batch.hear(&beat);
-                // Also one over a gap: what this region says next must count as said after it.
-                if matches!(received, Received::Heartbeat | Received::Gap) {
-                    site.clock.observe(beat.hlc);
+            Read::Heartbeat(beat, envelope) => match batch.hear_in(&source, &beat) {
+                Received::Foreign => {
+                    put_aside(batch, gathered, Broken::of(&envelope, FOREIGN.into()))
                 }
-                received
-            }
+                received => {
+                    // Also one over a gap: what this region says next must count as said after it.
+                    if matches!(received, Received::Heartbeat | Received::Gap) {
+                        site.clock.observe(beat.hlc);
+                        gathered.forwarding.heard(&site.routes, &beat, &envelope);
+                    }
+                    received
+                }
+            },
             Read::Broken(broken) => put_aside(batch, gathered, broken),
             Read::Moved => Received::Known,
         };
@@ -399,6 +420,7 @@ fn receive_change<S, R>(
     let received = batch.receive(source, record);
     if received == Received::Taken {
         site.clock.observe(id.hlc);
+        gathered.forwarding.taken(&site.routes, &id);
         gathered.kept.push((id.region, id.hlc, envelope.to_bytes()));
     }
     received
@@ -416,7 +438,7 @@ fn start_kept<S: Store, R>(
         return Ok(Handled::new(kept, KeptDone::Dropped));
     }
     let source = kept.id.source.clone();
-    let replayed = match read_again(site.partitions, &kept) {
+    let replayed = match read_again(site, &kept) {
         Ok(Sorted::Row(Read::Change(record, envelope))) => {
             let (row, change) = (record.row.clone(), record.change.id.clone());
             let judged = batch.judge(&change, record.prev);
@@ -433,7 +455,7 @@ fn start_kept<S: Store, R>(
             replayed
         }
         // A region says the same of itself every second: whatever this one said is outdated.
-        Ok(Sorted::Row(Read::Heartbeat(_))) => Ok(Replayed::Duplicate),
+        Ok(Sorted::Row(Read::Heartbeat(..))) => Ok(Replayed::Duplicate),
         Ok(Sorted::Row(Read::Broken(Broken { reason, .. }))) => Ok(Replayed::Unreadable { reason }),
         Ok(Sorted::Row(Read::Moved) | Sorted::Control(_)) => Err(ReplayRefused::Damaged),
         Err(refused) => Err(refused),

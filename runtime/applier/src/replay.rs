@@ -5,12 +5,12 @@
 //! position, and where it stands in its log is not asked again.
 
 use syncline_bus::{Envelope, Item, Lane};
-use syncline_core::{CONTROL_PARTITION, ChangeId, ChangeVerdict, PartitionCount, Received, RowKey};
+use syncline_core::{CONTROL_PARTITION, ChangeId, ChangeVerdict, Received, RowKey};
 use syncline_store::Batch;
 use syncline_store::kv::quarantine::{self, QuarantineId, Quarantined};
 use thiserror::Error;
 
-use crate::{Intake, Sorted};
+use crate::{Site, Sorted};
 
 /// What is asked for a record in quarantine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,10 +165,7 @@ impl Handled {
 }
 
 /// What a kept record says, read as if it stood in its log now.
-pub(crate) fn read_again(
-    partitions: PartitionCount,
-    kept: &Quarantined,
-) -> Result<Sorted, ReplayRefused> {
+pub(crate) fn read_again<S>(site: &Site<S>, kept: &Quarantined) -> Result<Sorted, ReplayRefused> {
     if kept.is_truncated() {
         return Err(ReplayRefused::Truncated { kept: kept.raw.len(), bytes: kept.raw_bytes });
     }
@@ -179,8 +176,7 @@ pub(crate) fn read_again(
         CONTROL_PARTITION => Lane::Control,
         partition => Lane::Changes(partition),
     };
-    let intake = Intake { source: kept.id.source.clone(), partitions };
-    let sorted = intake.sort(lane, Item::Record(envelope));
+    let sorted = site.intake(&kept.id.source).sort(lane, Item::Record(envelope));
     sorted.map_err(|version| ReplayRefused::NewerVersion { version })
 }
 

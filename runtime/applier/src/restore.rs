@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use syncline_bus::Lane;
-use syncline_core::{Feed, FunctionVersion, RegionId};
+use syncline_core::{Feed, Forward, FunctionVersion, Hlc, Link, RegionId, Routes};
 use syncline_store::kv::meta;
 use syncline_store::{Store, StoreError};
 
@@ -44,15 +44,31 @@ pub fn positions<S: Store>(
 }
 
 impl Restored {
-    /// Everything that is not confirmed goes out again, before anything new.
-    pub fn feeds(&self) -> Feeds {
+    /// Everything that is not confirmed goes out again, before anything new: this region's own, and
+    /// all of others that is kept for those who lack it, where it passes on what it hears.
+    pub fn feeds(&self, routes: &Routes) -> Feeds {
         let rows = self.partitions.iter().map(|applier| {
             let partition = applier.partition();
-            let feed = Feed::starting_after(partition.confirmed(), partition.last_change());
+            let mut feed = Feed::starting_after(partition.confirmed(), partition.last_change());
+            let links = partition.links().map(|(region, link, _)| (region, link));
+            pass_on_again(&mut feed, links, routes);
             (Lane::Changes(partition.number()), feed)
         });
-        let control = self.control.control();
-        let control = Feed::starting_after(control.confirmed(), control.own_change());
+        let partition = self.control.control();
+        let mut control = Feed::starting_after(partition.confirmed(), partition.own_change());
+        pass_on_again(&mut control, partition.links(), routes);
         Feeds::new(rows.chain([(Lane::Control, control)]).collect::<BTreeMap<_, _>>())
+    }
+}
+
+fn pass_on_again<'a>(
+    feed: &mut Feed,
+    links: impl Iterator<Item = (&'a RegionId, &'a Link)>,
+    routes: &Routes,
+) {
+    for (region, link) in links.filter(|_| routes.forwards()) {
+        if link.taken > Hlc::ZERO {
+            feed.forward(Forward { region: region.clone(), upto: link.taken, heartbeat: None });
+        }
     }
 }

@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use syncline_bus::Lane;
 use syncline_core::{
     CONTROL_PARTITION, Clock, Counting, Hlc, PartitionCount, PartitionSetup, PartitionStanding,
-    RegionId, Stamp, TableName,
+    RegionId, Routes, Stamp, TableName,
 };
+
+use crate::Intake;
 
 /// Limits of a region's partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Site<S> {
     pub region: RegionId,
     /// All regions as configured, this one included; what the control records say comes on top.
     pub regions: Vec<RegionId>,
+    /// In whose logs the others are heard, and whether this region passes on what it hears.
+    pub routes: Routes,
     /// Into how many partitions rows are spread.
     pub partitions: PartitionCount,
     /// The limits.
@@ -72,6 +76,7 @@ impl<S> Site<S> {
         Self {
             region,
             regions,
+            routes: Routes::default(),
             partitions,
             limits,
             store,
@@ -83,6 +88,18 @@ impl<S> Site<S> {
             standings: Mutex::default(),
             watched: AtomicBool::new(false),
         }
+    }
+
+    /// The same, where not every region is heard in its own log.
+    #[must_use]
+    pub fn with_routes(self, routes: Routes) -> Self {
+        Self { routes, ..self }
+    }
+
+    /// Takes in the log of a region.
+    pub fn intake(&self, source: &RegionId) -> Intake {
+        let forwards = self.routes.is_forwarder(source);
+        Intake { source: source.clone(), partitions: self.partitions, forwards }
     }
 
     /// What this region stamps the table's changes with.

@@ -4,9 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use syncline_applier::{
-    Broken, ControlApplier, ControlItem, ControlRead, Intake, KeptAction, KeptDone, KeptWork,
-    Limits, PartitionApplier, PartitionDone, PartitionTurn, Read, ReadItem, ReadRecords,
-    ReplayRefused, Replayed, Site, Sorted, restore,
+    Broken, ControlApplier, ControlItem, ControlRead, KeptAction, KeptDone, KeptWork, Limits,
+    PartitionApplier, PartitionDone, PartitionTurn, Read, ReadItem, ReadRecords, ReplayRefused,
+    Replayed, Site, Sorted, restore,
 };
 use syncline_bus::{Envelope, Item, Lane, encode_change, encode_control, encode_heartbeat};
 use syncline_core::{
@@ -83,8 +83,7 @@ impl World {
     }
 
     fn read_record(&mut self, position: u64, envelope: Envelope) {
-        let intake = Intake { source: region("b"), partitions: self.site.partitions };
-        match intake.sort(Lane::Changes(0), Item::Record(envelope)) {
+        match self.site.intake(&region("b")).sort(Lane::Changes(0), Item::Record(envelope)) {
             Ok(Sorted::Row(read)) => self.read(position, read),
             other => panic!("{other:?}"),
         }

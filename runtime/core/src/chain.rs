@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::outstanding::Outstanding;
 use crate::planted::{self, Bug};
-use crate::{Behind, ChangeId, Cut, Heartbeat, Hlc, PartitionMeta, RegionId, VersionVector};
+use crate::{
+    Behind, ChangeId, Cut, Heartbeat, Hlc, PartitionMeta, RegionId, Routes, VersionVector,
+};
 
 /// After how many heartbeats of a peer, without progress in what it has taken, it is fed again.
 const STANDSTILL_HEARTBEATS: u8 = 3;
@@ -217,7 +219,7 @@ pub(crate) struct Heard {
     pub(crate) taken: VersionVector,
     /// Of this region's own changes.
     feeding: Feeding,
-    /// Of the changes of regions that are gone.
+    /// Of the changes of other regions that this one passes on.
     passing_on: BTreeMap<RegionId, Feeding>,
     /// Heartbeats of this region since the peer was last heard.
     silent: u8,
@@ -233,7 +235,8 @@ impl Heard {
     }
 }
 
-/// A stretch of the changes of a region that is gone, or silent, that someone has not taken.
+/// A stretch of another region's changes that someone has not taken: of one that is gone or silent,
+/// or of any where this region passes on what it hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PassOn {
     /// The region that made them.
@@ -271,6 +274,8 @@ pub(crate) struct Chains {
     /// Records of a region that is silent are passed on to peers that lack them, as well as those
     /// of regions that are gone.
     pub(crate) passes_on_for_the_silent: bool,
+    /// In whose logs the others are heard.
+    pub(crate) routes: Routes,
     /// Up to where the raw changes of each region were dropped.
     dropped_upto: BTreeMap<RegionId, Hlc>,
     effects: ChainEffects,
@@ -301,6 +306,7 @@ impl Chains {
             committed: meta.own_change,
             outstanding: Outstanding::restore(outstanding, meta.own),
             passes_on_for_the_silent: false,
+            routes: Routes::default(),
             dropped_upto: BTreeMap::new(),
             effects: ChainEffects::default(),
         }
@@ -335,8 +341,8 @@ impl Chains {
         self.links.get(&change.region).map(|link| link.judge_change(change.hlc, prev))
     }
 
-    /// Takes a change, if its turn has come. `source` is the region in whose log it stands; for a
-    /// region that is `missed`, that may be another one's.
+    /// Takes a change, if its turn has come. `source` is the region in whose log it stands: the one
+    /// that its region is heard in, or any other for a region that is `missed`.
     pub(crate) fn take(
         &mut self,
         source: &RegionId,
@@ -345,10 +351,11 @@ impl Chains {
         missed: bool,
     ) -> Received {
         let (region, hlc) = (&change.region, change.hlc);
-        let Some(link) = self.links.get_mut(region) else { return Received::Foreign };
+        let elsewhere = self.heard_elsewhere(source, region);
+        let Some(link) = self.links.get_mut(region) else { return elsewhere };
         match link.state {
-            LinkState::Live if source == region || missed => {}
-            LinkState::Live => return Received::Foreign,
+            LinkState::Live if self.routes.hears(source, region) || missed => {}
+            LinkState::Live => return elsewhere,
             _ if source == region => return Received::Stopped,
             LinkState::Cut(cut) | LinkState::Gone(cut) if hlc <= cut.taken => {}
             LinkState::Fenced | LinkState::Cut(_) | LinkState::Gone(_) => {
@@ -374,14 +381,37 @@ impl Chains {
             }
             ChangeVerdict::Fork => {
                 self.effects.forks.push((region.clone(), hlc));
-                Received::Fork
+                // Whoever passes it on says nothing wrong of itself: its log is read on.
+                if source == region { Received::Fork } else { Received::Known }
             }
         }
     }
 
+    /// What a record comes to that stands in a log where its region is not heard. One that passes on
+    /// what it hears does so for others too, and this region's own records come back through it.
+    fn heard_elsewhere(&self, source: &RegionId, region: &RegionId) -> Received {
+        let known = *region == self.me || self.links.contains_key(region);
+        let passed_on = source != region && self.routes.is_forwarder(source);
+        if known && passed_on { Received::Known } else { Received::Foreign }
+    }
+
+    /// True if a change that stands in the log of `source` is to be left for later rather than keep
+    /// that log from being read, where too much of its region waits: others' records follow in it.
+    pub(crate) fn leaves_of_the_full(&self, source: &RegionId, region: &RegionId) -> bool {
+        let is_live = self.links.get(region).is_some_and(|link| link.state == LinkState::Live);
+        let passed_on = is_live && self.reads_full(source) && self.routes.hears(source, region);
+        passed_on || (source == region && self.has_cut())
+    }
+
+    /// True if a log is read however much of its region waits: others' records stand in it too.
+    pub(crate) fn reads_full(&self, source: &RegionId) -> bool {
+        self.has_cut()
+            || (self.routes.is_forwarder(source) && !planted::is(Bug::FullLinkHoldsOthers))
+    }
+
     /// Leaves a change for later, as if one before it were missing: it will be sent again.
-    pub(crate) fn leave(&mut self, source: &RegionId) -> Received {
-        if let Some(link) = self.links.get_mut(source) {
+    pub(crate) fn leave(&mut self, region: &RegionId) -> Received {
+        if let Some(link) = self.links.get_mut(region) {
             link.counters.consumed += 1;
             link.counters.gap += 1;
         }
@@ -393,11 +423,16 @@ impl Chains {
         self.links.values().any(|link| matches!(link.state, LinkState::Cut(_)))
     }
 
-    /// Reads what a heartbeat says of others.
-    pub(crate) fn hear(&mut self, beat: &Heartbeat) -> Received {
-        let Some(link) = self.links.get_mut(&beat.region) else { return Received::Foreign };
+    /// Reads what a heartbeat says of others. `source` is the region in whose log it stands.
+    pub(crate) fn hear(&mut self, source: &RegionId, beat: &Heartbeat) -> Received {
+        let (is_own, elsewhere) =
+            (*source == beat.region, self.heard_elsewhere(source, &beat.region));
+        let Some(link) = self.links.get_mut(&beat.region) else { return elsewhere };
+        if !is_own && !self.routes.hears(source, &beat.region) {
+            return elsewhere;
+        }
         if link.state != LinkState::Live {
-            return Received::Stopped;
+            return if is_own { Received::Stopped } else { Received::Known };
         }
         link.counters.heartbeats += 1;
         let verdict = link.judge_heartbeat(beat.hlc, beat.prev);
@@ -405,7 +440,7 @@ impl Chains {
             HeartbeatVerdict::Old => return Received::Known,
             HeartbeatVerdict::Fork => {
                 self.effects.forks.push((beat.region.clone(), beat.hlc));
-                return Received::Fork;
+                return if is_own { Received::Fork } else { Received::Known };
             }
             HeartbeatVerdict::Gap => {}
             HeartbeatVerdict::Taken => link.heartbeat = beat.hlc,
@@ -423,15 +458,18 @@ impl Chains {
         if took { Received::Heartbeat } else { Received::Gap }
     }
 
-    /// Has a peer that stands still sent what it lacks: of this region's changes, and of those of
-    /// regions that are gone.
+    /// Has a peer that stands still sent what it lacks: of this region's changes, of those of
+    /// regions that are gone, and of all others' where this region passes on what it hears.
     fn feed(&mut self, beat: &Heartbeat, before: &VersionVector) {
         let silent: BTreeSet<RegionId> = self
             .heard
             .iter()
             .filter(|(_, heard)| self.passes_on_for_the_silent && heard.is_silent())
             .map(|(region, _)| region.clone())
+            // Whoever it is heard through sends its records again.
+            .filter(|region| self.routes.is_direct(region))
             .collect();
+        let forwards = self.routes.forwards() && !planted::is(Bug::ForwardOnce);
         let Self { me, links, heard, outstanding, effects, own_heartbeat, .. } = self;
         let Some(heard) = heard.get_mut(&beat.region) else { return };
         let counts = beat.hlc > heard.counts_after;
@@ -451,6 +489,7 @@ impl Chains {
             let upto = match link.state {
                 LinkState::Cut(cut) | LinkState::Gone(cut) => cut.taken,
                 _ if silent.contains(region) => link.taken,
+                LinkState::Live if forwards => link.taken,
                 LinkState::Live | LinkState::Fenced => continue,
             };
             let after = heard.taken.get(region);
@@ -635,7 +674,7 @@ mod tests {
 
     /// From where on the heartbeat has changes sent again.
     fn resent(chains: &mut Chains, beat: &Heartbeat) -> Option<Hlc> {
-        chains.hear(beat);
+        chains.hear(&beat.region, beat);
         chains.take_effects().resend_after
     }
 

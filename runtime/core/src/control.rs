@@ -11,7 +11,7 @@ use crate::{
     Alarm, ChangeId, ChangeVerdict, Counting, Cut, Duty, FunctionVersion, Heartbeat, Hlc, Link,
     LinkState, Malformed, Membership, MembershipAnswer, MembershipChange, MembershipRecord,
     MembershipState, OwnCounters, PartitionCount, PartitionMeta, PartitionStanding, PassOn,
-    Received, RegionId, RolloutRecord, RolloutText, Rollouts, SelfTest,
+    Received, RegionId, RolloutRecord, RolloutText, Rollouts, Routes, SelfTest,
 };
 
 /// The number of the control partition: none that a row can have.
@@ -186,6 +186,13 @@ impl ControlPartition {
         control
     }
 
+    /// The same, where not every region is heard in its own log.
+    #[must_use]
+    pub fn with_routes(mut self, routes: Routes) -> Self {
+        self.chains.routes = routes;
+        self
+    }
+
     /// The rollouts.
     pub fn rollouts(&self) -> &Rollouts {
         &self.rollouts
@@ -263,9 +270,9 @@ impl ControlPartition {
         self.chains.judge(record, prev)
     }
 
-    /// Shows the partition another region's heartbeat.
-    pub fn hear(&mut self, beat: &Heartbeat) -> Received {
-        self.chains.hear(beat)
+    /// Shows the partition another region's heartbeat, which stands in the log of `source`.
+    pub fn hear(&mut self, source: &RegionId, beat: &Heartbeat) -> Received {
+        self.chains.hear(source, beat)
     }
 
     /// As [`crate::Batch::quarantined`].

@@ -30,6 +30,7 @@ mod partition;
 pub mod planted;
 mod publish;
 mod rollout;
+mod routes;
 mod row;
 mod start_check;
 mod vector;
@@ -60,7 +61,7 @@ pub use partition::{
     PartitionSetup, PartitionSnapshot, PartitionStanding, Precondition, RowWrite, Rows,
     WaitingWrite, WriteRefused, Written,
 };
-pub use publish::{Feed, FeedStep};
+pub use publish::{Feed, FeedStep, Forward, ForwardedBeat};
 pub use rollout::{
     AskRefused, CallCounters, CreateRefused, CreateRollout, FAULT_KINDS, FUEL_BUCKETS, Gate,
     GateKind, GateReading, GateVerdict, InvalidPlace, InvalidText, LATE_STAMP_MS, LATENCY_BUCKETS,
@@ -70,6 +71,7 @@ pub use rollout::{
     RolloutPlace, RolloutPlan, RolloutRecord, RolloutStage, RolloutState, RolloutText, Rollouts,
     STAGES_MAX, SelfTest, VersionUse,
 };
+pub use routes::Routes;
 pub use row::{Absorbed, Fold, FoldStep, Held, Row, RowState, Settled};
 pub use start_check::{StartCheck, StartVerdict};
 pub use syncline_image::{IMAGE_BYTES_MAX, Image, NotCanonical};

@@ -22,7 +22,7 @@ use crate::chain::Chains;
 use crate::planted::{self, Bug};
 use crate::{
     Behind, ChangeId, ChangeRecord, Hlc, HostFault, Link, LinkState, MergeFunctions, OwnCounters,
-    RegionId, RowKey, TableDigest, TableName, VersionVector,
+    RegionId, Routes, RowKey, TableDigest, TableName, VersionVector,
 };
 use waiting::WaitingChanges;
 
@@ -100,6 +100,13 @@ impl Partition {
         partition
     }
 
+    /// The same, where not every region is heard in its own log.
+    #[must_use]
+    pub fn with_routes(mut self, routes: Routes) -> Self {
+        self.chains.routes = routes;
+        self
+    }
+
     /// Starts a batch. `rows` and `functions` are asked as needed; `now_ms`, milliseconds since
     /// 1970, goes into the conflict log and nowhere else.
     pub fn batch<'a>(
@@ -128,12 +135,12 @@ impl Partition {
     }
 
     /// False while a region's log is not to be read: so much of its changes waits, or it is being
-    /// evicted. While changes of a region that is gone are still to come, through whatever log, all
-    /// logs are read, and of a full link nothing is taken.
+    /// evicted. A log that others are heard through is read all the same, and all logs are while
+    /// changes of a region that is gone are still to come; of a full link nothing is taken then.
     pub fn takes_from(&self, region: &RegionId) -> bool {
         let link = self.chains.links.get(region);
         link.is_some_and(|link| link.state == LinkState::Live)
-            && (!self.is_full(region) || self.chains.has_cut())
+            && (!self.is_full(region) || self.chains.reads_full(region))
     }
 
     fn is_full(&self, region: &RegionId) -> bool {

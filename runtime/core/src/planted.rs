@@ -121,6 +121,14 @@ bugs! {
     HistoryStaysOnDisk => "history-stays-on-disk",
     /// A gap is not counted.
     GapUncounted => "gap-uncounted",
+    /// What a region passes on it never sends a second time.
+    ForwardOnce => "forward-once",
+    /// A region passes on what it has applied, not what it has received.
+    ForwardWhenApplied => "forward-when-applied",
+    /// A heartbeat is passed on before the changes that stand before it.
+    ForwardHeartbeatsFirst => "forward-heartbeats-first",
+    /// A link of which too much waits keeps a log from being read that others are heard in too.
+    FullLinkHoldsOthers => "full-link-holds-others",
 }
 
 /// True if the bug is planted.

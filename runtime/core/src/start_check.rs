@@ -4,7 +4,7 @@
 //! was produced was synced before, so after a mere loss of power nobody knows more of a region than
 //! its own disk does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::planted::{self, Bug};
 use crate::{Heartbeat, Hlc, RegionId};
@@ -43,13 +43,15 @@ pub struct StartCheck {
     /// HLCs from here on may be of this start itself.
     own_from: Hlc,
     awaited: BTreeSet<RegionId>,
+    /// For each peer that was heard in its own log its first heartbeat since the start.
+    fresh: BTreeMap<RegionId, Hlc>,
 }
 
 impl StartCheck {
     /// `known` is the highest HLC on the disk of `me`, of any region.
     pub fn new(me: RegionId, known: Hlc, peers: impl IntoIterator<Item = RegionId>) -> Self {
         let awaited = peers.into_iter().filter(|peer| *peer != me).collect();
-        Self { me, known, told: Hlc::ZERO, own_from: Hlc::MAX, awaited }
+        Self { me, known, told: Hlc::ZERO, own_from: Hlc::MAX, awaited, fresh: BTreeMap::new() }
     }
 
     /// The peer has nothing to tell: it is not waited for.
@@ -80,7 +82,16 @@ impl StartCheck {
         self.is_told(beat.taken.get(&self.me));
         if is_fresh {
             self.awaited.remove(&beat.region);
+            self.fresh.entry(beat.region.clone()).or_insert(beat.hlc);
         }
+    }
+
+    /// The same, of a peer's heartbeat that `source` has passed on: it may have been on its way for
+    /// long. It was made after the start if its region had then heard what `source` said since.
+    pub fn heard_through(&mut self, source: &RegionId, beat: &Heartbeat) {
+        let knows = |since: &Hlc| beat.watermarks.get(source) >= *since;
+        let is_fresh = self.fresh.get(source).is_some_and(knows);
+        self.heard(beat, is_fresh);
     }
 
     /// What it comes to.
@@ -146,6 +157,28 @@ mod tests {
             assert_eq!(start.verdict(), old(told));
         }
     }
+
+    #[test]
+    fn what_was_passed_on_is_fresh_once_it_knows_what_the_forwarder_said_since_the_start() {
+        let mut start = check();
+        let waits_for = |names: &[&str]| StartVerdict::Waiting {
+            peers: names.iter().map(|name| region(name)).collect(),
+        };
+        let knows_a = |hlc_of_a: u64| {
+            let mut far = beat("b", 3, 3);
+            far.watermarks.set(&region("a"), hlc(hlc_of_a));
+            far
+        };
+        start.heard_through(&region("a"), &knows_a(99));
+        start.heard(&beat("a", 0, 0), false);
+        assert_eq!(start.verdict(), waits_for(&["a", "b"]));
+        start.heard(&beat("a", 0, 0), true);
+        start.heard_through(&region("a"), &knows_a(98));
+        assert_eq!(start.verdict(), waits_for(&["b"]));
+        start.heard_through(&region("a"), &knows_a(99));
+        assert_eq!(start.verdict(), StartVerdict::Fine);
+    }
+
     #[test]
     fn who_did_not_wait_still_finds_out() {
         let mut start = check();

@@ -226,7 +226,10 @@ fn of_link(standing: &Standing<'_>, link: &LinkView, alerts: &mut Vec<Alert>) {
             add(AlertCode::LinkUnreadable, reason, link.since_ms);
         }
         "silent" => {
-            let detail = "none of its heartbeats came for more than five seconds".to_owned();
+            let mut detail = "none of its heartbeats came for more than five seconds".to_owned();
+            if let Some(reason) = &link.reason {
+                detail = format!("{detail}: {reason}");
+            }
             add(AlertCode::RegionSilent, detail, link.since_ms);
         }
         _ => {}

@@ -1,6 +1,7 @@
 //! The configuration of a region: a TOML file, any value of which can come from the environment.
 
 mod bus;
+mod routes;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use syncline_core::{PartitionCount, RegionId};
+use syncline_core::{PartitionCount, RegionId, Routes};
 use syncline_store::Engine;
 use thiserror::Error;
 
@@ -71,6 +72,8 @@ pub struct Config {
     pub founders: Vec<RegionId>,
     /// The region that this one takes its data over from, if it joins.
     pub join_from: Option<RegionId>,
+    /// In whose logs the others are heard, and whether this region passes on what it hears.
+    pub routes: Routes,
     /// Where the region's data is.
     pub data: PathBuf,
     /// What keeps the region's store.
@@ -103,6 +106,7 @@ struct RegionSection {
     data: Option<PathBuf>,
     incarnation: Option<u32>,
     join_from: Option<String>,
+    forwards: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -349,6 +353,8 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
     }
     let join_from = join_from(config.region.join_from.as_deref(), &region, &regions, &founders)
         .map_err(|reason| wrong("region", "join_from", reason))?;
+    let routes = routes::routes(&region, config.region.forwards, &config.regions)
+        .map_err(|(section, key, reason)| wrong(&section, key, reason))?;
     let folder = file.parent().unwrap_or_else(|| Path::new(""));
     let partitions = config.bus.partitions.map_or_else(default_partitions, |p| p.0);
     let bus = bus::bus(folder, config.bus, partitions, &config.regions)
@@ -358,6 +364,7 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
         regions,
         founders,
         join_from,
+        routes,
         data: folder.join(data),
         engine: config.store.engine.map_or_else(Engine::default, Engine::from),
         listen,

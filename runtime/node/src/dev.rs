@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use syncline_bus::{Bus, EmbeddedBus};
-use syncline_core::RegionId;
+use syncline_core::{RegionId, Routes};
 use syncline_host::Compiler;
 use syncline_store::Engine;
 use tokio::net::TcpListener;
@@ -51,6 +51,7 @@ pub fn run(options: DevOptions) -> Result<()> {
             RegionOptions {
                 region: region.clone(),
                 regions: regions.clone(),
+                routes: Routes::default(),
                 data: options.data.join(region.as_str()),
                 engine: Engine::default(),
                 partitions: default_partitions(),

@@ -40,7 +40,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use syncline_applier::{KeptDone, KeptWork, Site, WriteRequest};
 use syncline_core::{
     CONTROL_PARTITION, FunctionVersion, Image, MembershipChange, PartitionCount, Precondition,
-    RegionId, RowKey, partition_of,
+    RegionId, Routes, RowKey, partition_of,
 };
 use syncline_host::{Compiler, Host};
 use syncline_store::{DiskStore, Engine};
@@ -75,6 +75,8 @@ pub struct RegionOptions {
     /// The regions that there were at the start, for a store that is new. Which there are since is
     /// agreed among them.
     pub regions: Vec<RegionId>,
+    /// In whose logs it hears the others, and whether it passes on what it hears.
+    pub routes: Routes,
     /// Its folder.
     pub data: PathBuf,
     /// What keeps its store.
@@ -179,6 +181,11 @@ impl Region {
     /// Into how many partitions rows are spread.
     pub fn partitions(&self) -> PartitionCount {
         self.shared.site.partitions
+    }
+
+    /// In whose logs it hears the others, and whether it passes on what it hears.
+    pub fn routes(&self) -> &Routes {
+        &self.shared.site.routes
     }
 
     /// The store, for reading.

@@ -45,6 +45,7 @@ pub fn run(file: &Path, compiler: Compiler) -> Result<()> {
     let options = RegionOptions {
         region: config.region,
         regions: config.founders,
+        routes: config.routes,
         data: config.data,
         engine: config.engine,
         partitions: config.partitions,

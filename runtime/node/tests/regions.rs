@@ -12,7 +12,7 @@ use syncline_bus::{Bus as _, EmbeddedBus, Envelope, Lane, Outgoing, Publisher, e
 use syncline_core::{
     Behind, CONTROL_PARTITION, Change, ChangeId, ChangeRecord, Hlc, Image, MembershipChange,
     MembershipState, Operation, OwnCounters, PartitionCount, Precondition, ProposeRefused,
-    RegionId, RowKey, Stamp, VersionVector, WriteRefused, partition_of,
+    RegionId, Routes, RowKey, Stamp, VersionVector, WriteRefused, partition_of,
 };
 use syncline_host::Compiler;
 use syncline_node::config::{HumanDuration, LimitsConfig};
@@ -46,6 +46,7 @@ fn options(data: &Path, name: &str, limits: LimitsConfig) -> RegionOptions {
     RegionOptions {
         region: region(name),
         regions: vec![region("a"), region("b")],
+        routes: Routes::default(),
         data: data.join(name),
         engine: Engine::default(),
         partitions: partitions(),

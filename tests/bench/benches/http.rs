@@ -19,6 +19,7 @@ fn start(data: &std::path::Path) -> String {
     let options = RegionOptions {
         region: region.clone(),
         regions: vec![region],
+        routes: syncline_core::Routes::default(),
         data: data.join("region-0"),
         engine: Engine::default(),
         partitions: default_partitions(),

@@ -27,4 +27,5 @@ pub mod scenario;
 pub mod seeds;
 pub mod shrink;
 pub mod stats;
+pub mod topology;
 pub mod world;

@@ -12,6 +12,7 @@ use syncline_store::{MemorySnapshot, MemoryStore, StoreError};
 
 use crate::functions::function_of;
 use crate::scenario::Setup;
+use crate::topology::Topology;
 
 /// A write that waits for its acknowledgement: the row, and what is counted by it.
 #[derive(Clone, Debug)]
@@ -101,7 +102,12 @@ impl SimRegion {
     }
 
     /// Starts it from its disk, as the product does.
-    pub fn start(&mut self, founders: &[RegionId], setup: &Setup) -> Result<(), StoreError> {
+    pub fn start(
+        &mut self,
+        founders: &[RegionId],
+        topology: Topology,
+        setup: &Setup,
+    ) -> Result<(), StoreError> {
         let limits = Limits {
             unconfirmed_changes: setup.unconfirmed_max,
             waiting_changes: setup.waiting_max,
@@ -109,7 +115,8 @@ impl SimRegion {
         };
         let partitions = partition_count(setup);
         let store = Arc::clone(&self.store);
-        let site = Site::new(self.id.clone(), founders.to_vec(), partitions, limits, store);
+        let site = Site::new(self.id.clone(), founders.to_vec(), partitions, limits, store)
+            .with_routes(topology.routes(&self.id));
         let mut here = BTreeSet::new();
         // Where the engine fails, no function can be loaded either, until the next start.
         let loads = !self.engine_fails;
@@ -118,7 +125,7 @@ impl SimRegion {
             loaded.then(|| here.insert(*version));
             loaded
         })?;
-        let feeds = restored.feeds();
+        let feeds = restored.feeds(&site.routes);
         self.running = Some(Running {
             feeds,
             site,

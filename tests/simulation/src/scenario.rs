@@ -6,6 +6,7 @@ mod rollouts;
 use std::fmt;
 
 use crate::functions::Function;
+use crate::topology::Topology;
 
 pub use rollouts::{Asked, Oddity, Plan};
 
@@ -14,6 +15,8 @@ pub use rollouts::{Asked, Oddity, Plan};
 pub struct Setup {
     /// Regions at the start, 2 to 7.
     pub regions: usize,
+    /// Who reads whose log.
+    pub topology: Topology,
     /// Partitions of rows.
     pub partitions: u32,
     /// The function of each table; none is last-writer-wins.
@@ -470,6 +473,7 @@ impl Scenario {
         };
         let mut setup = Setup {
             regions,
+            topology: Topology::of(seed, regions),
             partitions: [1, 1, 2, 2, 3][rng.usize(0..5)],
             tables: (0..tables).map(|_| table(&mut rng)).collect(),
             rows: [1, 2, 3, 6][rng.usize(0..4)],
@@ -493,7 +497,7 @@ impl Scenario {
 
 impl fmt::Display for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { regions, partitions, tables, rows, skews_ms, .. } = self;
+        let Self { regions, topology, partitions, tables, rows, skews_ms, .. } = self;
         let names: Vec<String> = tables
             .iter()
             .enumerate()
@@ -504,7 +508,7 @@ impl fmt::Display for Setup {
             .collect();
         write!(
             f,
-            "{regions} regions, {partitions} partitions, {rows} rows in each of: {}; clocks off by \
+            "{regions} regions, {topology:?}, {partitions} partitions, {rows} rows in each of: {}; clocks off by \
              {skews_ms:?} ms",
             names.join(", ")
         )

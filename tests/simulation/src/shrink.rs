@@ -5,6 +5,7 @@
 //! as long as that helps. What is left still fails, and mostly nothing can be taken from it.
 
 use crate::scenario::{Scenario, Setup};
+use crate::topology::Topology;
 
 /// So many runs are played for it at the most: some tens of seconds.
 pub const PLAYS_MAX: usize = 2000;
@@ -125,6 +126,9 @@ fn plainer(setup: &Setup) -> Vec<Setup> {
             setup.regions -= 1;
             setup.skews_ms.truncate(setup.regions);
         });
+    }
+    if setup.topology != Topology::Direct {
+        add(&|setup| setup.topology = Topology::Direct);
     }
     if setup.partitions > 1 {
         add(&|setup| setup.partitions -= 1);

@@ -26,6 +26,7 @@ use crate::oracle::Oracle;
 use crate::region::{SimRegion, partition_count};
 use crate::scenario::{Pick, Scenario, Setup, Step};
 use crate::stats::Stats;
+use crate::topology::Topology;
 
 /// What went wrong.
 #[derive(Clone, Debug)]
@@ -57,6 +58,8 @@ pub struct World {
     founders: Vec<RegionId>,
     regions: Vec<SimRegion>,
     bus: Bus,
+    /// Who reads whose log now.
+    topology: Topology,
     now_ms: u64,
     started_ms: u64,
     oracle: Oracle,
@@ -75,6 +78,8 @@ pub struct World {
     outcomes: BTreeMap<ConflictId, Resolved>,
     /// What each region has said in heartbeats that stand in its log: it may never fall behind.
     said: BTreeMap<(RegionId, Lane), Said>,
+    /// The last change of each other region that a region has brought into its log.
+    forwarded: BTreeMap<(RegionId, Lane, RegionId), Hlc>,
     /// What each region held of each row, together with its watermarks: only grows while it runs.
     held: BTreeMap<(RegionId, RowKey), VersionVector>,
     /// As above, without the watermarks.
@@ -160,6 +165,7 @@ impl World {
             setup: setup.clone(),
             regions: Vec::new(),
             bus: Bus::default(),
+            topology: setup.topology,
             now_ms: EPOCH_MS,
             started_ms: EPOCH_MS,
             oracle: Oracle::default(),
@@ -173,6 +179,7 @@ impl World {
             given_up: BTreeSet::new(),
             outcomes: BTreeMap::new(),
             said: BTreeMap::new(),
+            forwarded: BTreeMap::new(),
             held: BTreeMap::new(),
             held_rows: BTreeMap::new(),
             stable: BTreeMap::new(),
@@ -255,6 +262,14 @@ impl World {
     fn pick_other(&self, pick: Pick, not: usize) -> Option<usize> {
         let others = self.regions.len() - 1;
         (others > 0).then(|| (not + 1 + pick as usize % others) % self.regions.len())
+    }
+
+    /// The one in whose log another one is heard.
+    fn pick_source(&self, pick: Pick, reader: usize) -> Option<usize> {
+        let (topology, regions) = (self.topology, &self.regions);
+        let (reader, other) = (&regions[reader].id, &regions[self.pick_other(pick, reader)?].id);
+        // Of several incarnations the last.
+        regions.iter().rposition(|region| topology.stands_for(reader, other, &region.id))
     }
 
     fn pick_lane(&self, pick: Pick) -> Lane {

@@ -128,8 +128,9 @@ impl<'a> Batch<'a> {
     /// it is taken, its record is to be kept as it came ([`Commit::needless`] says how long).
     pub fn receive(&mut self, source: &RegionId, record: ChangeRecord) -> Received {
         let (id, partition) = (&record.change.id, &mut *self.partition);
-        if *source == id.region && partition.is_full(source) && partition.chains.has_cut() {
-            return partition.chains.leave(source);
+        let full = partition.is_full(&id.region);
+        if full && partition.chains.leaves_of_the_full(source, &id.region) {
+            return partition.chains.leave(&id.region);
         }
         let received = partition.chains.take(source, id, record.prev, false);
         if received == Received::Taken {
@@ -149,9 +150,14 @@ impl<'a> Batch<'a> {
         self.partition.chains.judge(change, prev)
     }
 
-    /// Shows the partition another region's heartbeat.
+    /// Shows the partition another region's heartbeat, which stands in its own log.
     pub fn hear(&mut self, beat: &Heartbeat) -> Received {
-        self.partition.chains.hear(beat)
+        self.hear_in(&beat.region, beat)
+    }
+
+    /// The same, of one that stands in the log of `source`.
+    pub fn hear_in(&mut self, source: &RegionId, beat: &Heartbeat) -> Received {
+        self.partition.chains.hear(source, beat)
     }
 
     /// Notes a record of a region's log that could not be read. It moves nothing: if it stood for a

@@ -64,6 +64,7 @@ pub(super) async fn topology(State(api): State<Api>) -> Result<Json<Value>, Prob
         json!({
             "region": link.region.as_str(),
             "self": link.own,
+            "via": link.via,
             "link": link.state,
             "reason": link.reason,
             "lag_ms": link.lag_ms,
@@ -87,6 +88,7 @@ pub(super) async fn topology(State(api): State<Api>) -> Result<Json<Value>, Prob
         "region": region.id().name(),
         "incarnation": region.id().incarnation(),
         "partitions": region.partitions().get(),
+        "forwards": region.routes().forwards(),
         "outbox": views.iter().map(|view| view.outstanding).sum::<usize>(),
         "waiting": waiting(&views),
         "rows_with_history": views.iter().map(|view| view.rows_with_history).sum::<usize>(),

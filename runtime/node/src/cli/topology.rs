@@ -15,6 +15,9 @@ struct Topology {
     region: String,
     incarnation: u32,
     partitions: u32,
+    /// It passes on what it hears.
+    #[serde(default)]
+    forwards: bool,
     /// Changes that not every region has confirmed yet.
     #[serde(default)]
     outbox: u64,
@@ -44,6 +47,8 @@ struct Region {
     region: String,
     #[serde(rename = "self", default)]
     is_self: bool,
+    #[serde(default)]
+    via: Option<String>,
     #[serde(default)]
     link: Option<String>,
     #[serde(default)]
@@ -112,6 +117,7 @@ impl Topology {
             ("region", self.region.clone()),
             ("incarnation", self.incarnation.to_string()),
             ("partitions", self.partitions.to_string()),
+            ("forwards", if self.forwards { "yes" } else { "no" }.to_owned()),
             ("outbox", self.outbox.to_string()),
             ("waiting", self.waiting.to_string()),
             ("members", self.members.join(", ")),
@@ -122,6 +128,7 @@ impl Topology {
             [
                 region.region.clone(),
                 if region.is_self { "(itself)".to_owned() } else { link },
+                region.via.clone().unwrap_or_else(|| "-".to_owned()),
                 if region.is_self { "-".to_owned() } else { lag },
                 region.waiting.to_string(),
                 region.in_quarantine.to_string(),
@@ -129,8 +136,10 @@ impl Topology {
             ]
         };
         let rows: Vec<_> = self.regions.iter().map(row).collect();
-        let links =
-            output::table(["REGION", "LINK", "LAG", "WAITING", "QUARANTINE", "WATERMARK"], &rows);
+        let links = output::table(
+            ["REGION", "LINK", "VIA", "LAG", "WAITING", "QUARANTINE", "WATERMARK"],
+            &rows,
+        );
         let change = |change: &Change| {
             let waits = change.waits_for.join(", ");
             let waits = if waits.is_empty() { "-".to_owned() } else { waits };
@@ -165,8 +174,8 @@ mod tests {
     #[test]
     fn a_topology_shows_each_link() {
         let topology: Topology = serde_json::from_str(
-            r#"{"region":"us-east-1","incarnation":1,"partitions":8,"outbox":3,"waiting":0,
-                "members":["ap-south-1","eu-west-1","us-east-1"],
+            r#"{"region":"us-east-1","incarnation":1,"partitions":8,"forwards":true,"outbox":3,
+                "waiting":0,"members":["ap-south-1","eu-west-1","us-east-1"],
                 "membership":[{"id":"0193","change":"join","regions":["sa-east-1"],"state":"open",
                   "waits_for":["ap-south-1"]}],
                 "regions":[
@@ -174,7 +183,7 @@ mod tests {
                    "watermark":"1795203212955.00000"},
                   {"region":"eu-west-1","self":false,"link":"cut","lag_ms":1250,"waiting":2,"in_quarantine":7,
                    "watermark":"1795203211705.00001"},
-                  {"region":"ap-south-1","self":false,"link":"silent","lag_ms":null,"waiting":0,
+                  {"region":"ap-south-1","self":false,"via":"eu-west-1","link":"silent","lag_ms":null,"waiting":0,
                    "watermark":null}]}"#,
         )
         .unwrap();
@@ -182,14 +191,15 @@ mod tests {
         region       us-east-1
         incarnation  1
         partitions   8
+        forwards     yes
         outbox       3
         waiting      0
         members      ap-south-1, eu-west-1, us-east-1
 
-        REGION      LINK      LAG      WAITING  QUARANTINE  WATERMARK
-        us-east-1   (itself)  -        0        0           1795203212955.00000
-        eu-west-1   cut       1250 ms  2        7           1795203211705.00001
-        ap-south-1  silent    -        0        0
+        REGION      LINK      VIA        LAG      WAITING  QUARANTINE  WATERMARK
+        us-east-1   (itself)  -          -        0        0           1795203212955.00000
+        eu-west-1   cut       -          1250 ms  2        7           1795203211705.00001
+        ap-south-1  silent    eu-west-1  -        0        0
 
         MEMBERSHIP  CHANGE  REGIONS    STATE  WAITS FOR
         0193        join    sa-east-1  open   ap-south-1

@@ -49,6 +49,10 @@ pub(super) struct PeerSection {
     security: toml::Table,
     /// It was not there at the start.
     pub(super) joins: bool,
+    /// The region in whose log this one is heard.
+    pub(super) via: Option<String>,
+    /// It passes on what it hears.
+    pub(super) forwards: bool,
 }
 
 /// What is wrong, with the section and the key that it is about.
@@ -90,7 +94,9 @@ pub(super) fn bus(
             if let Some(HumanDuration(retention)) = section.retention {
                 topics.retention = retention;
             }
-            let clusters = regions.iter().map(|(name, peer)| {
+            // The cluster of a region that is heard through another one is not read.
+            let read = regions.iter().filter(|(_, peer)| peer.via.is_none());
+            let clusters = read.map(|(name, peer)| {
                 let cluster = cluster(folder, name, peer);
                 cluster
                     .map(|cluster| (name.clone(), cluster))

@@ -192,3 +192,43 @@ fn secrets_come_from_files_or_the_environment() {
         assert!(error.contains(reason) && !error.contains("hunter2\""), "{line}: {error}");
     }
 }
+
+#[test]
+fn a_region_may_be_heard_through_another_one() {
+    let kafka = GOOD.replace("\"embedded\"", "\"kafka\"");
+    let kafka = kafka.replace(
+        "[regions.eu-west-1]\n[regions.us-east-1]\n",
+        "[regions.eu-west-1]\nbootstrap_servers = \"h:1\"\n[regions.hub]\n\
+         bootstrap_servers = \"h:2\"\n[regions.us-east-1]\nvia = \"hub\"\n",
+    );
+    let config = parsed(&kafka, &[("SYNCLINE_REGION__FORWARDS", "true")]).unwrap();
+    let far = "us-east-1".parse().unwrap();
+    assert_eq!(config.routes.via(&far), Some("hub"));
+    assert!(config.routes.forwards() && !parsed(&kafka, &[]).unwrap().routes.forwards());
+    let BusConfig::Kafka(options) = config.bus else { panic!("{:?}", config.bus) };
+    let clusters: Vec<&str> = options.clusters.keys().map(String::as_str).collect();
+    assert_eq!(clusters, ["eu-west-1", "hub"]);
+}
+
+#[test]
+fn a_way_that_leads_nowhere_is_refused_at_its_line() {
+    for (sections, line, reason) in [
+        ("[regions.us-east-1]\nvia = \"hub\"\n", 13, "there is no section [regions.hub]"),
+        ("[regions.us-east-1]\nvia = \"us-east-1\"\n", 13, "through another region than itself"),
+        ("[regions.us-east-1]\nvia = \"eu-west-1\"\n", 13, "than itself and this one"),
+        (
+            "[regions.us-east-1]\nvia = \"b\"\n[regions.b]\nvia = \"us-east-1\"\n",
+            15,
+            "us-east-1 is itself heard through b",
+        ),
+    ] {
+        let text = GOOD.replace("[regions.us-east-1]\n", sections);
+        let error = parsed(&text, &[]).unwrap_err();
+        assert!(error.contains(reason) && error.contains(&format!("line {line}")), "{error}");
+    }
+    for key in ["via = \"us-east-1\"", "forwards = true"] {
+        let text = GOOD.replace("[regions.eu-west-1]\n", &format!("[regions.eu-west-1]\n{key}\n"));
+        let error = parsed(&text, &[]).unwrap_err();
+        assert!(error.contains("line 12") && error.contains("is this region"), "{error}");
+    }
+}

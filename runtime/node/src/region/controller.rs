@@ -354,6 +354,7 @@ impl Controller {
         }
         let pass_on = std::mem::take(&mut done.pass_on);
         self.feeds.lacking(Lane::Control, done.resend_after, pass_on);
+        self.feeds.forward(Lane::Control, std::mem::take(&mut done.forward));
         report(&self.shared, &done.alarms, &done.quarantined, &done.forked);
         self.assemble(std::mem::take(&mut done.assembled));
         self.test(std::mem::take(&mut done.to_test));

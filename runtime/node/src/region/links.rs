@@ -125,13 +125,20 @@ impl LinkStates {
         let mut views: Vec<LinkView> = states
             .iter()
             .map(|(peer, state)| {
-                let is_cut = shared.cuts.between(&shared.site.region, peer);
-                state.view(peer, is_cut, now)
+                let (site, cuts) = (&shared.site, shared.cuts.pairs());
+                let via = site.routes.via(peer).map(str::to_owned);
+                let heard_in = via.as_deref().unwrap_or_else(|| peer.name());
+                let is_cut = cuts.iter().any(|(a, b)| {
+                    let names = [a.name(), b.name()];
+                    names.contains(&site.region.name()) && names.contains(&heard_in)
+                });
+                state.view(peer, via, is_cut, now)
             })
             .collect();
         views.push(LinkView {
             region: shared.site.region.clone(),
             own: true,
+            via: None,
             state: "up",
             lag_ms: Some(0),
             reason: None,
@@ -144,7 +151,7 @@ impl LinkStates {
 }
 
 impl LinkState {
-    fn view(&self, peer: &RegionId, is_cut: bool, now: u64) -> LinkView {
+    fn view(&self, peer: &RegionId, via: Option<String>, is_cut: bool, now: u64) -> LinkView {
         let heard = self.heard_at_ms.load(Ordering::Relaxed);
         let lag = now.saturating_sub(self.heard_hlc.load(Ordering::Relaxed) >> 16);
         let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -161,14 +168,21 @@ impl LinkState {
         } else {
             ("up", None)
         };
+        let unheard = via.as_ref().filter(|_| state == "silent").map(|via| {
+            format!(
+                "it is heard through {via}, in whose configuration [region] forwards = true must \
+                 stand; not through its own log"
+            )
+        });
         let full = self.full.iter().map(|since| since.load(Ordering::Relaxed));
         let full = full.filter(|since| *since > 0);
         LinkView {
             region: peer.clone(),
             own: false,
+            via,
             state,
             lag_ms: (heard > 0).then_some(lag),
-            reason: reason.or(trouble),
+            reason: reason.or(trouble).or(unheard),
             since_ms,
             full_since_ms: full.min(),
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use syncline_applier::{FeedError, portion};
 use syncline_bus::{BusError, Lane, Publisher};
-use syncline_core::{FeedStep, Heartbeat, Hlc, PassOn};
+use syncline_core::{FeedStep, Forward, Heartbeat, Hlc, PassOn};
 
 use super::{Shared, chain};
 
@@ -36,6 +36,13 @@ impl Feeds {
                 feeds.synced(lane, change, heartbeat);
             }
         });
+    }
+
+    /// What a commit has taken of other regions, where this one passes it on.
+    pub(super) fn forward(&self, lane: Lane, what: Vec<Forward>) {
+        if !what.is_empty() {
+            self.with(|feeds| feeds.forward(lane, what));
+        }
     }
 
     /// What others lack, as a commit has found.

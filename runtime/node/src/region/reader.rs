@@ -40,7 +40,7 @@ impl Link {
     pub(super) fn run(self, mut log: Box<dyn Reader>) {
         let state = Arc::clone(&self.state);
         let mut paused: BTreeSet<u32> = BTreeSet::new();
-        let mut freshness = Freshness::of(&self.source);
+        let mut freshness = Freshness::of(&self.source, self.heard_here());
         while !self.shared.is_stopping() && !state.is_stopped() && !state.is_ended() {
             self.wait_while_cut();
             freshness.look(&self.shared.startup, &*self.bus);
@@ -72,6 +72,12 @@ impl Link {
                 }
             }
         }
+    }
+
+    /// The regions that are heard in this log.
+    fn heard_here(&self) -> Vec<RegionId> {
+        let (peers, routes) = (self.shared.links.peers(), &self.shared.site.routes);
+        peers.into_iter().filter(|peer| routes.hears(&self.source, peer)).collect()
     }
 
     fn wait_while_cut(&self) {
@@ -135,11 +141,13 @@ impl Link {
                 "the log does not hold what is to be read next; what is missing is sent again");
         }
         let sorted = self.intake.sort(lane, item)?;
-        if let Sorted::Row(Read::Heartbeat(beat)) | Sorted::Control(ControlRead::Heartbeat(beat)) =
-            &sorted
+        if let Sorted::Row(Read::Heartbeat(beat, _))
+        | Sorted::Control(ControlRead::Heartbeat(beat, _)) = &sorted
+            && self.shared.site.routes.hears(&self.source, &beat.region)
+            && let Some(state) = self.shared.links.get(&beat.region)
         {
-            self.state.heard(beat.hlc);
-            self.shared.startup.heard(&self.shared, lane, beat, is_fresh);
+            state.heard(beat.hlc);
+            self.shared.startup.heard(&self.shared, lane, &self.source, beat, is_fresh);
         }
         Ok(sorted)
     }

@@ -5,7 +5,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use syncline_applier::{Intake, positions};
+use syncline_applier::positions;
 use syncline_bus::{Bus, BusError, Reader};
 use syncline_core::{Membership, RegionId};
 use syncline_store::StoreError;
@@ -84,6 +84,10 @@ impl Readers {
     }
 
     fn try_to_read(&mut self, source: &RegionId) {
+        if !self.shared.site.routes.is_direct(source) {
+            self.shared.links.add(source);
+            return;
+        }
         let opened = Self::open(&self.shared, &*self.bus, source);
         self.read(source, opened);
     }
@@ -116,7 +120,7 @@ impl Readers {
             source: source.clone(),
             state,
             bus: Arc::clone(&self.bus),
-            intake: Intake { source: source.clone(), partitions: self.shared.site.partitions },
+            intake: self.shared.site.intake(source),
             shards: self.shards.clone(),
             control: self.control.clone(),
         };

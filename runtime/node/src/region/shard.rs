@@ -35,6 +35,9 @@ const RETRY_STALLED: Duration = Duration::from_millis(250);
 /// What is tried again waits so many times as long as trying took.
 const RETRY_FACTOR: u32 = 4;
 
+/// Why a link stops for a fork.
+const CONTRADICTS: &str = "the region contradicts what it said before";
+
 /// A write that is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acknowledged {
@@ -276,6 +279,7 @@ impl Shard {
         done: PartitionDone<ClientReply>,
     ) -> Vec<(ClientReply, syncline_applier::WriteError)> {
         self.feeds.lacking(Lane::Changes(number), done.resend_after, done.pass_on);
+        self.feeds.forward(Lane::Changes(number), done.forward);
         report(&self.shared, &done.alarms, &done.quarantined, &done.forked);
         if let Some(owned) = self.owned.get(&number) {
             let partition = owned.applier.partition();
@@ -317,6 +321,7 @@ pub(super) fn report(
         match alarm {
             Alarm::Fork { region, hlc } => {
                 tracing::error!(%region, %hlc, "a region contradicts what it said before");
+                shared.links.stop(region, CONTRADICTS.into());
             }
             Alarm::MergeWaits { fault: HostFault::Deferred, .. } => {}
             Alarm::MergeWaits { row, fault } => {
@@ -337,6 +342,6 @@ pub(super) fn report(
         tracing::warn!(%source, partition, position, %reason, "a record is quarantined");
     }
     for source in forked {
-        shared.links.stop(source, "the region contradicts what it said before".into());
+        shared.links.stop(source, CONTRADICTS.into());
     }
 }

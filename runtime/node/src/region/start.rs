@@ -130,11 +130,15 @@ impl Region {
         let membership = on_disk.control.control().membership();
         let peers = wanted(&region, membership);
         let members = Members::of(membership);
-        let feeds = Feeds::new(on_disk.feeds());
+        let feeds = Feeds::new(on_disk.feeds(&site.routes));
         let (observer, shadow) = Observer::new();
         let shared = Arc::new(share(options, site, host, &peers, members, observer));
         let mut logs = Vec::new();
         for source in peers {
+            if !shared.site.routes.is_direct(&source) {
+                shared.links.add(&source);
+                continue;
+            }
             let log = match Readers::open(&shared, &*bus, &source) {
                 // What has joined since may be unknown to the configuration.
                 opened @ (Ok(_) | Err(OpenError::Bus(BusError::NoCluster { .. }))) => opened,
@@ -175,7 +179,8 @@ fn open(options: &RegionOptions) -> Result<(Site<DiskStore>, Host), StartError> 
         waiting_changes: limits.waiting_changes,
         conflicts: limits.conflicts,
     };
-    Ok((Site::new(region.clone(), regions.clone(), *partitions, limits, store), host))
+    let site = Site::new(region.clone(), regions.clone(), *partitions, limits, store);
+    Ok((site.with_routes(options.routes.clone()), host))
 }
 
 /// After everything was restored: only then the clock stands where the disk has it.

@@ -132,14 +132,27 @@ impl Startup {
         false
     }
 
-    /// The peer has said nothing yet in its life: there is nothing to wait for.
+    /// Nothing was ever said in the log that the peer is heard in: there is nothing to wait for.
     fn is_new(&self, peer: &RegionId) {
         self.lock().checks.values_mut().for_each(|check| check.does_not_await(peer));
     }
 
-    /// A peer's heartbeat; fresh if it was made after the start.
-    pub(super) fn heard(&self, shared: &Shared, lane: Lane, beat: &Heartbeat, is_fresh: bool) {
-        self.look(shared, lane, |check| check.heard(beat, is_fresh));
+    /// A peer's heartbeat, in the log of `source`; fresh if it got there after the start.
+    pub(super) fn heard(
+        &self,
+        shared: &Shared,
+        lane: Lane,
+        source: &RegionId,
+        beat: &Heartbeat,
+        is_fresh: bool,
+    ) {
+        self.look(shared, lane, |check| {
+            if beat.region == *source {
+                check.heard(beat, is_fresh);
+            } else {
+                check.heard_through(source, beat);
+            }
+        });
     }
 
     fn look(&self, shared: &Shared, lane: Lane, show: impl FnOnce(&mut StartCheck)) {
@@ -237,13 +250,15 @@ fn own_hlc(me: &RegionId, item: &Item) -> Option<Hlc> {
 /// until it is known, or is of no use any more.
 pub(super) struct Freshness {
     peer: RegionId,
+    /// All that are heard in its log.
+    heard_here: Vec<RegionId>,
     from: Option<BTreeMap<Lane, u64>>,
     ask_at: Instant,
 }
 
 impl Freshness {
-    pub(super) fn of(peer: &RegionId) -> Self {
-        Self { peer: peer.clone(), from: None, ask_at: Instant::now() }
+    pub(super) fn of(peer: &RegionId, heard_here: Vec<RegionId>) -> Self {
+        Self { peer: peer.clone(), heard_here, from: None, ask_at: Instant::now() }
     }
 
     pub(super) fn look(&mut self, startup: &Startup, bus: &dyn Bus) {
@@ -253,7 +268,7 @@ impl Freshness {
         self.ask_at = Instant::now() + ASK_AGAIN;
         if let Ok(ends) = bus.ends(&self.peer) {
             if ends.iter().all(|(_, end)| *end == 0) {
-                startup.is_new(&self.peer);
+                self.heard_here.iter().for_each(|peer| startup.is_new(peer));
             }
             self.from = Some(ends.into_iter().collect());
         }

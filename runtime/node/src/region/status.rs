@@ -85,6 +85,8 @@ pub struct LinkView {
     pub region: RegionId,
     /// It is this region.
     pub own: bool,
+    /// The region in whose log it is heard, where that is not its own.
+    pub via: Option<String>,
     /// up, cut, silent, unreadable or stopped.
     pub state: &'static str,
     /// How old the newest that was heard of the region is.

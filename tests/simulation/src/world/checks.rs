@@ -2,13 +2,14 @@
 
 use syncline_bus::Lane;
 use syncline_core::{
-    CONTROL_PARTITION, ChangeRecord, ConflictOutcome, ConflictRecord, FunctionVersion, Hlc,
-    HostFault, MergeInput, RegionId, Replayed, RowKey, Stamp, VersionVector,
+    CONTROL_PARTITION, ChangeRecord, ConflictOutcome, ConflictRecord, FunctionVersion, Heartbeat,
+    Hlc, HostFault, LinkState, MergeInput, RegionId, Replayed, RowKey, Stamp, VersionVector,
 };
 use syncline_store::kv::row;
 
 use super::{Resolved, World};
 use crate::functions::function_of;
+use crate::region::SimRegion;
 
 impl World {
     /// A change builds on all that its region holds of the row.
@@ -304,6 +305,60 @@ impl World {
         if let Some((check, what)) = wrong {
             self.fail(check, || what);
         }
+    }
+
+    /// Who passes on what it takes has passed it all on once it has produced all that is due.
+    pub(super) fn check_forwarded(&mut self, region: usize) {
+        let SimRegion { id, running: Some(running), .. } = &self.regions[region] else { return };
+        if !running.site.routes.forwards() {
+            return;
+        }
+        let lags = running.partitions.iter().find_map(|applier| {
+            let partition = applier.partition();
+            let number = partition.number();
+            partition.links().find_map(|(of, link, _)| {
+                let lags = link.state == LinkState::Live
+                    && self.keeps_from_others(id, number, of, link.taken);
+                lags.then(|| format!("{id} p{number}: took {} of {of}, and keeps it", link.taken))
+            })
+        });
+        if let Some(lags) = lags {
+            self.fail("forwarded", || lags);
+        }
+        self.stats.state("a region had passed on all it knew");
+    }
+
+    /// A heartbeat is passed on behind the changes that it stands behind.
+    pub(super) fn check_forwarded_beat(&mut self, name: &RegionId, lane: Lane, beat: &Heartbeat) {
+        let Lane::Changes(number) = lane else { return };
+        let region = self.regions.iter().find(|region| region.id == *name);
+        let Some(running) = region.and_then(|region| region.running.as_ref()) else { return };
+        let taken = running.partitions[number as usize].partition().taken().get(&beat.region);
+        let (of, upto) = (&beat.region, beat.prev.min(taken));
+        if self.keeps_from_others(name, number, of, upto) {
+            self.fail("forwarded", || {
+                format!("{name} p{number}: a heartbeat of {of} overtakes its change {upto}")
+            });
+        }
+    }
+
+    /// True if a change of `of` was never brought into the log of `name`, though someone lacks it.
+    fn keeps_from_others(&self, name: &RegionId, number: u32, of: &RegionId, upto: Hlc) -> bool {
+        let at = (name.clone(), Lane::Changes(number), of.clone());
+        let forwarded = self.forwarded.get(&at).copied().unwrap_or_default();
+        let forwarder = self.regions.iter().find(|region| region.id == *name);
+        let Some(forwarder) = forwarder.and_then(|region| region.running.as_ref()) else {
+            return false;
+        };
+        let links = || forwarder.partitions[number as usize].partition().links();
+        let counts = |id: &RegionId| links().any(|(of, link, _)| of == id && link.is_counted());
+        let lacks = |region: &SimRegion| {
+            let Some(running) = &region.running else { return false };
+            let taken = running.partitions[number as usize].partition().taken();
+            region.id != *of && counts(&region.id) && taken.get(of) < upto
+        };
+        // What everyone has need not be passed on any more.
+        forwarded < upto && self.regions.iter().any(lacks)
     }
 
     /// For the end: the surviving changes of a row, as those who stay have agreed.

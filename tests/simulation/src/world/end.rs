@@ -45,6 +45,8 @@ impl World {
             }
             for region in 0..self.regions.len() {
                 self.pull(region);
+                // What is to be passed on: heartbeats never end.
+                self.produce_all(region);
             }
             self.finish_members(round as usize);
             if self.failure.is_some() {

@@ -9,6 +9,7 @@ use syncline_core::{ChangeId, MembershipChange, RolloutPlan, RowKey};
 use super::World;
 use crate::region::SimRegion;
 use crate::scenario::{Garbage, Step};
+use crate::topology::Topology;
 
 impl World {
     pub(super) fn go_wrong(&mut self, step: Step) {
@@ -165,9 +166,12 @@ impl World {
         let lane_of_other = if lane == Lane::Control { Lane::Changes(0) } else { Lane::Control };
         let log = self.bus.log(&name, lane);
         let last = log.records().last().cloned();
-        // Where regions come and go, records of one may stand in another's log.
+        // Where regions come and go, or are heard in others' logs, records of one may stand in
+        // another's log.
         let garbage = match garbage {
-            Garbage::Forged if self.comes_and_goes => Garbage::Noise,
+            Garbage::Forged if self.comes_and_goes || self.topology != Topology::Direct => {
+                Garbage::Noise
+            }
             garbage => garbage,
         };
         let noise = || Envelope { key: "noise".into(), headers: vec![], payload: b"{".to_vec() };
@@ -261,8 +265,8 @@ impl World {
             return;
         }
         let founders = self.founders.clone();
-        let setup = self.setup.clone();
-        if let Err(error) = self.regions[region].start(&founders, &setup) {
+        let (setup, topology) = (self.setup.clone(), self.topology);
+        if let Err(error) = self.regions[region].start(&founders, topology, &setup) {
             self.fail("start", || format!("a region does not start: {error}"));
             return;
         }

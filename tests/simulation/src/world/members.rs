@@ -13,6 +13,7 @@ use syncline_store::MemoryStore;
 use super::World;
 use crate::region::{SimRegion, partition_count};
 use crate::scenario::{Pick, Step, Verb};
+use crate::topology::Topology;
 
 /// More regions are not let in.
 const REGIONS_MAX: usize = 7;
@@ -52,6 +53,7 @@ impl World {
         self.crash(region, 0);
         self.regions[region].dead = true;
         self.tell_of(region, || "is gone for good".into());
+        self.read_past([self.regions[region].id.clone()]);
     }
 
     /// What one that is gone wrote, another one that is gone has built on, and only that is told.
@@ -120,8 +122,26 @@ impl World {
             self.stats.fault("an eviction of a region that lives");
             gone.insert(self.regions[also].id.clone());
         }
+        self.read_past(gone.iter().cloned());
         if !gone.is_empty() && self.propose(by, MembershipChange::Evict { gone }) {
             self.stats.fault("an eviction");
+        }
+    }
+
+    /// People have each region read all others itself, where some hear others through one that is
+    /// gone: so the product asks.
+    fn read_past(&mut self, gone: impl IntoIterator<Item = RegionId>) {
+        if !gone.into_iter().any(|gone| self.topology.needs(&gone)) {
+            return;
+        }
+        self.topology = Topology::Direct;
+        self.stats.state("regions were told to do without one that passed on");
+        self.tell(|| "each region is told to read all others itself".into());
+        for region in 0..self.regions.len() {
+            if self.regions[region].running.is_some() {
+                self.crash(region, 100);
+                self.start(region);
+            }
         }
     }
 
@@ -208,6 +228,7 @@ impl World {
         if !self.regions.iter().all(heard) {
             // Without a word of every peer nobody vouches for this disk.
             self.regions[region].dead = true;
+            self.read_past([id]);
             return;
         }
         self.start(region);
@@ -249,6 +270,7 @@ impl World {
                 });
                 self.regions[region].running = None;
                 self.regions[region].dead = true;
+                self.read_past([name]);
             }
             StartVerdict::Old { known, told } => self.fail("start", || {
                 format!("{name} takes a good disk for old: at {known}, while others know {told}")

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use syncline_applier::{
-    ControlDone, Intake, Loaded, PartitionDone, PartitionTurn, ReadRecords, Sorted, Synced,
-    WriteError, WriteRequest, portion, sync,
+    ControlDone, Loaded, PartitionDone, PartitionTurn, ReadRecords, Sorted, Synced, WriteError,
+    WriteRequest, portion, sync,
 };
 use syncline_bus::{Decoded, Envelope, Lane, decode};
 use syncline_core::{
@@ -16,7 +16,7 @@ use syncline_store::kv::{self, component};
 use super::World;
 use crate::founding::facts;
 use crate::functions::{Function, function_of, image_of, numbers};
-use crate::region::{Asked, Running, Unsynced, Waiting, partition_count};
+use crate::region::{Asked, Running, Unsynced, Waiting};
 use crate::scenario::{Step, Verb};
 
 impl World {
@@ -39,7 +39,7 @@ impl World {
             }
             Step::Read { region, source, lane, count, at_once } => {
                 let (region, lane) = (self.pick(region), self.pick_lane(lane));
-                let Some(source) = self.pick_other(source, region) else { return };
+                let Some(source) = self.pick_source(source, region) else { return };
                 self.read(region, source, lane, count.into());
                 if at_once {
                     self.turn(region, lane, false, false, Vec::new());
@@ -64,9 +64,16 @@ impl World {
             self.turn(region, *lane, true, true, Vec::new());
         }
         self.sync(region);
-        for lane in lanes {
+        self.produce_all(region);
+    }
+
+    /// All that is to be produced.
+    pub(super) fn produce_all(&mut self, region: usize) {
+        let Some(running) = self.running(region) else { return };
+        for lane in running.lanes() {
             self.produce(region, lane, usize::MAX, None);
         }
+        self.check_forwarded(region);
     }
 
     /// Everything that can be read.
@@ -209,6 +216,7 @@ impl World {
         for what in done.pass_on.iter().cloned() {
             running.feeds.pass_on(lane, what);
         }
+        running.feeds.forward(lane, done.forward);
         running.stopped.extend(done.forked.iter().cloned());
         if done.resend_after.is_some() {
             self.stats.state("changes were sent again");
@@ -352,6 +360,7 @@ impl World {
         for what in done.pass_on {
             running.feeds.pass_on(Lane::Control, what);
         }
+        running.feeds.forward(Lane::Control, done.forward);
         running.stopped.extend(done.forked);
         running.assembled.extend(done.assembled);
         for version in done.to_test {
@@ -449,6 +458,9 @@ impl World {
     /// Notes what a record that stands in a log says: the region may never fall behind that.
     fn published(&mut self, name: &RegionId, lane: Lane, envelope: &Envelope) {
         match decode(envelope) {
+            Ok(Decoded::Heartbeat(beat)) if beat.region != *name => {
+                self.check_forwarded_beat(name, lane, &beat);
+            }
             Ok(Decoded::Heartbeat(beat)) => {
                 let said = self.said.entry((name.clone(), lane)).or_default();
                 said.watermarks.join(&beat.watermarks);
@@ -459,6 +471,10 @@ impl World {
                 if record.change.id.region == *name {
                     let said = self.said.entry((name.clone(), lane)).or_default();
                     said.highest = said.highest.max(record.change.id.hlc);
+                } else {
+                    let at = (name.clone(), lane, record.change.id.region);
+                    let last = self.forwarded.entry(at).or_default();
+                    *last = record.change.id.hlc.max(*last);
                 }
             }
             Ok(Decoded::Control(record)) => {
@@ -476,11 +492,11 @@ impl World {
     /// Reads records into the inbox.
     pub(super) fn read(&mut self, region: usize, source: usize, lane: Lane, count: usize) {
         let (name, from) = (self.regions[region].id.clone(), self.regions[source].id.clone());
-        if self.bus.is_cut(&name, &from) {
+        if self.bus.is_cut(&name, &from) || !self.topology.reads(&name, &from) {
             return;
         }
-        let intake = Intake { source: from.clone(), partitions: partition_count(&self.setup) };
         let Some(running) = self.regions[region].running.as_mut() else { return };
+        let intake = running.site.intake(&from);
         if !running.reads(&from, lane) {
             return;
         }
