@@ -82,7 +82,9 @@ fn run(args: &Args) -> Result<()> {
     for engine in engines {
         for workload in &workloads {
             eprintln!("{engine}, {}", workload.name());
-            all.push(run::measure(&brokers, workload, engine, size, all.len())?);
+            let measured = run::measure(&brokers, workload, engine, size, all.len())?;
+            eprintln!("  {measured}");
+            all.push(measured);
         }
     }
     print!("{}", report::table(&all));

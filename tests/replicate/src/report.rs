@@ -1,6 +1,6 @@
 //! What was measured, for people and for programs.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -100,6 +100,22 @@ impl Measured {
         let none = all.iter().find(|other| other.store == self.store && other.workload == keys)?;
         (none.workload != self.workload)
             .then(|| self.applied.per_second() / none.applied.per_second())
+    }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { applied, mirrored, lag, .. } = self;
+        let (pace, cpu) = (applied.per_second(), applied.micros(applied.cpu));
+        write!(f, "applied {pace:.0} a second at {cpu:.1} µs")?;
+        if let Some(mirrored) = mirrored {
+            let (pace, cpu) = (mirrored.per_second(), mirrored.micros(mirrored.cpu));
+            write!(f, "; MirrorMaker 2 copied {pace:.0} at {cpu:.1} µs")?;
+        }
+        if let Some(Lag { rate, p50_ms, p99_ms }) = lag {
+            write!(f, "; lag at {rate:.0} a second: {p50_ms} ms, of one in a hundred {p99_ms} ms")?;
+        }
+        Ok(())
     }
 }
 
