@@ -73,12 +73,17 @@ impl Feeds {
         }
     }
 
-    /// What to produce next: of the first lane behind `last`, in turn, that has anything.
-    pub fn next(&self, last: Lane) -> Option<(Lane, FeedStep)> {
+    /// What to produce next: of each lane that has anything, in turn from the one behind `last`.
+    pub fn due(&self, last: Lane) -> impl Iterator<Item = (Lane, FeedStep)> {
         let after = (Bound::Excluded(last), Bound::Unbounded);
         let in_turn = self.0.range(after).chain(self.0.range(..=last));
         let due = in_turn.map(|(lane, feed)| (*lane, feed.next()));
-        due.into_iter().find(|(_, step)| *step != FeedStep::Idle)
+        due.filter(|(_, step)| *step != FeedStep::Idle)
+    }
+
+    /// How many lanes there are.
+    pub fn lanes(&self) -> usize {
+        self.0.len()
     }
 
     /// What to produce next in one lane.

@@ -399,7 +399,9 @@ fn receive_change<S, R>(
     let received = batch.receive(source, record);
     if received == Received::Taken {
         site.clock.observe(id.hlc);
-        gathered.kept.push((id.region, id.hlc, envelope.to_bytes()));
+        if batch.keeps_received(&id.region) {
+            gathered.kept.push((id.region, id.hlc, envelope.to_bytes()));
+        }
     }
     received
 }

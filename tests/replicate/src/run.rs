@@ -24,6 +24,8 @@ use crate::workload::{Rows, Workload};
 const PARTITIONS: u32 = 8;
 /// Nothing that is measured takes as long.
 const DEADLINE: Duration = Duration::from_secs(600);
+/// Before the backlog so much less is written.
+const WARM_UP: usize = 4;
 /// For how long changes are written while the lag is measured.
 const LAG_SECONDS: f64 = 5.0;
 
@@ -126,6 +128,7 @@ pub fn measure(
     let receiver = Receiver::start(&receiver_name, &place, &config, setup.region.clone())?;
     let origin = joined(origin)?;
     receiver.deploy(workload.resolver)?;
+    warm_up(&origin, &receiver, workload, size)?;
     origin.cut();
     receiver.contest(workload, size.rows)?;
     receiver.pause()?;
@@ -160,6 +163,18 @@ pub fn measure(
         measured.lag = Some(lag(&receiver, setup, workload, size, pace)?);
     }
     Ok(measured)
+}
+
+/// Has the origin write some of the rows: no one is measured with an empty store, or with code that
+/// has yet to be compiled.
+fn warm_up(origin: &Origin, receiver: &Receiver, workload: &Workload, size: Size) -> Result<()> {
+    let mut rows = Rows::new(workload.keys, size.rows, 0);
+    let mut lasts = BTreeMap::new();
+    origin.write(&table()?, &mut rows, size.records / WARM_UP, None, |_, change| {
+        let last = lasts.entry(change.partition).or_insert(change);
+        last.hlc = last.hlc.max(change.hlc);
+    })?;
+    lasts.into_values().try_for_each(|last| receiver.wait_for(last))
 }
 
 /// Has the origin write a backlog, and end.

@@ -125,7 +125,8 @@ impl<'a> Batch<'a> {
     }
 
     /// Shows the partition a change of another region, which stands in the log of `source`. Where
-    /// it is taken, its record is to be kept as it came ([`Commit::needless`] says how long).
+    /// it is taken, its record is to be kept as it came, if [`Batch::keeps_received`] says so
+    /// ([`Commit::needless`] says how long).
     pub fn receive(&mut self, source: &RegionId, record: ChangeRecord) -> Received {
         let (id, partition) = (&record.change.id, &mut *self.partition);
         if *source == id.region && partition.is_full(source) && partition.chains.has_cut() {
@@ -141,6 +142,12 @@ impl<'a> Batch<'a> {
             }
         }
         received
+    }
+
+    /// True if a record of this region that is taken has to be kept as it came. It has not where no
+    /// third region could come to need it from here.
+    pub fn keeps_received(&self, region: &RegionId) -> bool {
+        self.partition.chains.is_needed_elsewhere(region)
     }
 
     /// What a change of another region would come to by its place in the chain; none where its
