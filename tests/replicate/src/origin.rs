@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow};
 use syncline_bus::{KafkaBus, KafkaOptions};
@@ -51,8 +51,10 @@ pub struct Origin {
 pub struct Acknowledged {
     /// The partition that took it.
     pub partition: u32,
-    /// When, and its place in its region's chain.
+    /// Its place in its region's chain, and when it was made.
     pub hlc: Hlc,
+    /// When it was acknowledged, in milliseconds since 1970.
+    pub at_ms: u64,
 }
 
 impl Origin {
@@ -155,12 +157,19 @@ pub fn row_pk(row: usize) -> String {
     format!("customer-{row:08}")
 }
 
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 async fn write_one(region: &Region, key: RowKey, image: Image) -> Result<Acknowledged> {
     loop {
         let wrote = region.write(key.clone(), Precondition::None, Some(image.clone())).await;
         match wrote {
             Ok(done) => {
-                return Ok(Acknowledged { partition: done.partition, hlc: done.written.hlc });
+                let (partition, hlc) = (done.partition, done.written.hlc);
+                return Ok(Acknowledged { partition, hlc, at_ms: now_ms() });
             }
             Err(WriteError::Overloaded | WriteError::Starting { .. }) => {
                 tokio::time::sleep(PAUSE).await;

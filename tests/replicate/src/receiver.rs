@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use syncline_core::{Hlc, RegionId};
 use syncline_harness::{If, PATIENCE, Region, Serve, example_function, wait_for};
 
-use crate::origin::{Acknowledged, row_pk};
+use crate::origin::{Acknowledged, now_ms, row_pk};
 use crate::process;
 use crate::report::Moved;
 use crate::workload::{Keys, Resolver, Rows, Workload};
@@ -124,8 +124,8 @@ impl Receiver {
         })
     }
 
-    /// How long after it was written each change is applied, in milliseconds, while `written` comes
-    /// in. Ends once all is applied and no more comes.
+    /// How long after it was acknowledged each change is applied, in milliseconds, while `written`
+    /// comes in. Ends once all is applied and no more comes.
     ///
     /// # Errors
     /// It does not come to the end.
@@ -135,7 +135,7 @@ impl Receiver {
         partitions: usize,
         deadline: Duration,
     ) -> Result<Vec<u64>> {
-        let mut waiting: Vec<VecDeque<Hlc>> = vec![VecDeque::new(); partitions];
+        let mut waiting: Vec<VecDeque<Acknowledged>> = vec![VecDeque::new(); partitions];
         let (mut lags, started, mut open) = (Vec::new(), Instant::now(), true);
         while open || waiting.iter().any(|waiting| !waiting.is_empty()) {
             ensure!(started.elapsed() < deadline, "the receiver does not keep up");
@@ -143,7 +143,7 @@ impl Receiver {
             let now = now_ms();
             loop {
                 match written.try_recv() {
-                    Ok(change) => waiting[change.partition as usize].push_back(change.hlc),
+                    Ok(change) => waiting[change.partition as usize].push_back(change),
                     Err(std::sync::mpsc::TryRecvError::Empty) => break,
                     Err(std::sync::mpsc::TryRecvError::Disconnected) => {
                         open = false;
@@ -153,9 +153,8 @@ impl Receiver {
             }
             for (waiting, applied) in waiting.iter_mut().zip(&applied) {
                 // Acknowledgements come in nearly the order of the changes, which is good enough.
-                while waiting.front().is_some_and(|hlc| hlc <= applied) {
-                    let hlc = waiting.pop_front().unwrap_or(Hlc::ZERO);
-                    lags.push(now.saturating_sub(hlc.millis()));
+                while let Some(change) = waiting.pop_front_if(|change| change.hlc <= *applied) {
+                    lags.push(now.saturating_sub(change.at_ms));
                 }
             }
             thread::sleep(LAG_LOOK);
@@ -209,9 +208,4 @@ fn put(region: &Region, row: usize, image: &str) -> Result<()> {
             status => anyhow::bail!("a write at the receiver is answered with {status}"),
         }
     }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

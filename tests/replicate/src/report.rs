@@ -21,7 +21,7 @@ pub struct Moved {
     pub resident_mib: u64,
 }
 
-/// How long after they were written changes were applied, in milliseconds.
+/// How long after they were acknowledged changes were applied, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Lag {
     /// Writes a second meanwhile.
@@ -30,6 +30,8 @@ pub struct Lag {
     pub p50_ms: u64,
     /// 99 of a hundred sooner.
     pub p99_ms: u64,
+    /// How long writes took until they were acknowledged: 99 of a hundred less.
+    pub write_p99_ms: u64,
 }
 
 /// One workload over one kind of store.
@@ -45,7 +47,7 @@ pub struct Measured {
     pub applied: Moved,
     /// What MirrorMaker 2 came to, with the same topic.
     pub mirrored: Option<Moved>,
-    /// The lag at half of what the receiver can do, where it was measured.
+    /// The lag at half of what both regions can do at once, where it was measured.
     pub lag: Option<Lag>,
 }
 
@@ -71,21 +73,18 @@ impl Moved {
 }
 
 impl Lag {
-    /// Of lags in milliseconds.
-    pub fn of(mut lags: Vec<u64>, rate: f64) -> Self {
-        lags.sort_unstable();
-        let at = |share: usize| {
-            lags.get((lags.len() * share / 100).min(lags.len().saturating_sub(1))).copied()
-        };
-        let [p50_ms, p99_ms] = [50, 99].map(|share| at(share).unwrap_or_default());
-        Self { rate, p50_ms, p99_ms }
+    /// Of lags, and of what writes took, in milliseconds.
+    pub fn of(mut lags: Vec<u64>, mut writes: Vec<u64>, rate: f64) -> Self {
+        let [p50_ms, p99_ms] = [50, 99].map(|share| quantile(&mut lags, share));
+        Self { rate, p50_ms, p99_ms, write_p99_ms: quantile(&mut writes, 99) }
     }
 }
 
 impl Measured {
-    /// Half of the records a second that the receiver applied.
-    pub fn half_load(&self) -> f64 {
-        self.applied.per_second() / 2.0
+    /// Half of the writes a second that both regions can do beside each other on one machine, where
+    /// the origin alone has done so many.
+    pub fn half_load(&self, written: f64) -> f64 {
+        0.5 / (1.0 / written + 1.0 / self.applied.per_second())
     }
 
     /// Records a second beside MirrorMaker 2.
@@ -112,8 +111,9 @@ impl fmt::Display for Measured {
             let (pace, cpu) = (mirrored.per_second(), mirrored.micros(mirrored.cpu));
             write!(f, "; MirrorMaker 2 copied {pace:.0} at {cpu:.1} µs")?;
         }
-        if let Some(Lag { rate, p50_ms, p99_ms }) = lag {
+        if let Some(Lag { rate, p50_ms, p99_ms, write_p99_ms }) = lag {
             write!(f, "; lag at {rate:.0} a second: {p50_ms} ms, of one in a hundred {p99_ms} ms")?;
+            write!(f, ", whose writes took {write_p99_ms} ms")?;
         }
         Ok(())
     }
@@ -140,8 +140,8 @@ pub fn json(all: &[Measured]) -> Value {
 pub fn table(all: &[Measured]) -> String {
     let mut table = String::from(
         "| store | workload | conflicts | records/s | CPU µs | brokers µs | RSS MiB | \
-         MM2 records/s | MM2 CPU µs | x MM2 | x none | lag at | p50 ms | p99 ms |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+         MM2 records/s | MM2 CPU µs | x MM2 | x none | lag at | p50 ms | p99 ms | \
+         write p99 ms |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for measured in all {
         let Measured { workload, store, conflicts, applied, mirrored, lag } = measured;
@@ -161,11 +161,19 @@ pub fn table(all: &[Measured]) -> String {
             cell(lag.map(|lag| format!("{:.0}/s", lag.rate))),
             cell(lag.map(|lag| lag.p50_ms.to_string())),
             cell(lag.map(|lag| lag.p99_ms.to_string())),
+            cell(lag.map(|lag| lag.write_p99_ms.to_string())),
         ];
         // Writing into memory cannot fail.
         let _ = writeln!(table, "| {} |", cells.join(" | "));
     }
     table
+}
+
+/// So many of a hundred are less.
+fn quantile(values: &mut [u64], share: usize) -> u64 {
+    values.sort_unstable();
+    let last = values.len().saturating_sub(1);
+    values.get((values.len() * share / 100).min(last)).copied().unwrap_or_default()
 }
 
 fn cell(text: Option<String>) -> String {
@@ -221,25 +229,31 @@ mod tests {
     }
 
     #[test]
+    fn the_load_is_half_of_what_both_can_do() {
+        let measured = measured("uniform", "sled", 50);
+        assert_eq!(measured.half_load(20_000.0).round(), 5000.0);
+    }
+
+    #[test]
     fn lags_are_told_by_their_rank() {
-        let lag = Lag::of((1..=1000).rev().collect(), 7.0);
-        assert_eq!((lag.p50_ms, lag.p99_ms), (501, 991));
-        assert_eq!(Lag::of(Vec::new(), 7.0), Lag { rate: 7.0, p50_ms: 0, p99_ms: 0 });
-        assert_eq!(Lag::of(vec![3], 7.0).p99_ms, 3);
+        let lag = Lag::of((1..=1000).rev().collect(), vec![5, 9], 7.0);
+        assert_eq!((lag.p50_ms, lag.p99_ms, lag.write_p99_ms), (501, 991, 9));
+        let none = Lag { rate: 7.0, p50_ms: 0, p99_ms: 0, write_p99_ms: 0 };
+        assert_eq!(Lag::of(Vec::new(), Vec::new(), 7.0), none);
     }
 
     #[test]
     fn each_row_of_the_table_has_all_cells() {
         let mut all =
             vec![measured("uniform", "sled", 100), measured("uniform-lww-10", "sled", 200)];
-        all[0].lag = Some(Lag { rate: 5000.0, p50_ms: 4, p99_ms: 20 });
+        all[0].lag = Some(Lag { rate: 5000.0, p50_ms: 4, p99_ms: 20, write_p99_ms: 9 });
         let table = table(&all);
         let cells = |line: &str| line.matches('|').count();
-        assert!(table.lines().all(|line| cells(line) == 15), "{table}");
+        assert!(table.lines().all(|line| cells(line) == 16), "{table}");
         assert!(
             table.contains("| sled | uniform | 10 % | 10000 | 200.0 | 50.0 | 300 | – |"),
             "{table}"
         );
-        assert!(table.contains("| 0.50 | – | – | – |\n"), "{table}");
+        assert!(table.contains("| 0.50 | – | – | – | – |\n"), "{table}");
     }
 }

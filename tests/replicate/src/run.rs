@@ -98,6 +98,8 @@ struct Backlog {
     lasts: Vec<Hlc>,
     /// How long the log is.
     ends: Vec<i64>,
+    /// Writes a second.
+    rate: f64,
 }
 
 /// Measures one workload over one kind of store. MirrorMaker 2 is measured beside those without
@@ -159,7 +161,7 @@ pub fn measure(
     };
     if beside {
         receiver.resume()?;
-        let pace = measured.half_load();
+        let pace = measured.half_load(backlog.rate);
         measured.lag = Some(lag(&receiver, setup, workload, size, pace)?);
     }
     Ok(measured)
@@ -192,7 +194,7 @@ fn pile_up(origin: Origin, log: &Topic, workload: &Workload, size: Size) -> Resu
     let rate = size.records as f64 / started.elapsed().as_secs_f64();
     eprintln!("  {} changes written, {rate:.0} a second", size.records);
     let ends = log.ends().context("the origin's log is gone")?;
-    Ok(Backlog { conflicts: contested as f64 / size.records as f64, lasts, ends })
+    Ok(Backlog { conflicts: contested as f64 / size.records as f64, lasts, ends, rate })
 }
 
 /// With the origin started again, writing at this pace.
@@ -214,15 +216,17 @@ fn lag(
     let started = Instant::now();
     let writer = thread::spawn(move || {
         // Nobody listens any more where the measurement has failed.
+        let mut took = Vec::with_capacity(count);
         origin.write(&table, &mut rows, count, Some(pace), |_, change| {
+            took.push(change.at_ms.saturating_sub(change.hlc.millis()));
             let _ = tell.send(change);
         })?;
-        anyhow::Ok((origin, count as f64 / started.elapsed().as_secs_f64()))
+        anyhow::Ok((origin, took, count as f64 / started.elapsed().as_secs_f64()))
     });
     let lags = receiver.lags(&told, PARTITIONS as usize, DEADLINE)?;
-    let (origin, rate) = joined(writer)?;
+    let (origin, took, rate) = joined(writer)?;
     origin.stop();
-    Ok(Lag::of(lags, rate))
+    Ok(Lag::of(lags, took, rate))
 }
 
 fn joined<T>(thread: thread::JoinHandle<Result<T>>) -> Result<T> {
