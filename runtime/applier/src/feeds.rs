@@ -134,3 +134,26 @@ pub fn portion(
     }
     Ok(Some(Portion { records, lane, meaning }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_due_is_told_in_turn() {
+        let hlc = |n| Hlc::from_bits(n).unwrap_or(Hlc::ZERO);
+        let lanes: Vec<Lane> = Lane::all(3).collect();
+        let mut feeds = Feeds::new(
+            lanes.iter().map(|lane| (*lane, Feed::starting_after(Hlc::ZERO, Hlc::ZERO))),
+        );
+        let due = |feeds: &Feeds, last| feeds.due(last).map(|(lane, _)| lane).collect::<Vec<_>>();
+        assert!(due(&feeds, Lane::Control).is_empty());
+        for (n, lane) in [(1, lanes[0]), (2, lanes[2]), (3, lanes[3])] {
+            feeds.synced(lane, Some(hlc(n)), None);
+        }
+        assert_eq!(due(&feeds, Lane::Control), [lanes[0], lanes[2], lanes[3]]);
+        assert_eq!(due(&feeds, lanes[0]), [lanes[2], lanes[3], lanes[0]]);
+        assert_eq!(due(&feeds, lanes[1]), [lanes[2], lanes[3], lanes[0]]);
+        assert_eq!(feeds.lanes(), 4);
+    }
+}
