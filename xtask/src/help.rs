@@ -30,6 +30,9 @@ Tasks:
   bench [FILTER]             the benchmarks whose name contains FILTER; all without one
   bench cosmwasm [ROUNDS]    merges a second natively, in the host and in cosmwasm-vm, in one run;
                              builds another workspace, which takes minutes the first time
+  bench replicate [ARGUMENTS] [WORKLOADS]
+                             how fast a region applies what another wrote, over two real Kafka
+                             brokers, beside MirrorMaker 2 copying the same topic. Needs Java and Maven
 
 Examples:
   cargo xtask demo
@@ -51,6 +54,8 @@ Examples:
   cargo xtask vectors tests/golden/convergence/vectors.jsonl
   cargo xtask bench fold
   cargo xtask bench cosmwasm
+  cargo xtask bench replicate --store fjall uniform skewed
+  cargo xtask bench replicate --quick
 
 What it says about its own work goes to stderr. Exit code 0: done; 1: a step failed; 2: wrong usage.
 ";

@@ -33,6 +33,7 @@ enum Command {
     Vectors(OsString),
     Bench(Vec<OsString>),
     BenchCosmwasm(Vec<OsString>),
+    BenchReplicate(Vec<OsString>),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +66,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Vectors(file) => other::vectors(&file),
         Command::Bench(arguments) => other::bench(&arguments),
         Command::BenchCosmwasm(arguments) => other::bench_cosmwasm(&arguments),
+        Command::BenchReplicate(arguments) => other::bench_replicate(&arguments),
     }
 }
 
@@ -107,6 +109,7 @@ fn parse(arguments: &[OsString]) -> Result<Command, String> {
         },
         Some("bench") => match rest {
             [name, rest @ ..] if name == "cosmwasm" => Ok(Command::BenchCosmwasm(rest.to_vec())),
+            [name, rest @ ..] if name == "replicate" => Ok(Command::BenchReplicate(rest.to_vec())),
             _ => Ok(Command::Bench(rest.to_vec())),
         },
         _ => Err(format!("there is no task {:?}", name.to_string_lossy())),
@@ -147,6 +150,8 @@ mod tests {
         assert_eq!(parsed(&["bench", "fold"]), Ok(Command::Bench(vec!["fold".into()])));
         let rounds = Ok(Command::BenchCosmwasm(vec!["101".into()]));
         assert_eq!(parsed(&["bench", "cosmwasm", "101"]), rounds);
+        let quick = Ok(Command::BenchReplicate(vec!["--quick".into()]));
+        assert_eq!(parsed(&["bench", "replicate", "--quick"]), quick);
         for help in [&["help"][..], &["-h"], &["--help"], &["demo", "--help"], &["test", "-h"]] {
             assert_eq!(parsed(help), Ok(Command::Help), "{help:?}");
         }

@@ -5,8 +5,10 @@ use std::ffi::{OsStr, OsString};
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
+use syncline_broker::Jars;
 
 use crate::cargo::{binary, build, cargo, passed_on, root, status};
+use crate::kafka;
 use crate::report::say;
 use crate::setup;
 
@@ -43,4 +45,18 @@ pub(crate) fn bench_cosmwasm(arguments: &[OsString]) -> Result<ExitCode> {
     }
     let ended = status(command.current_dir(folder).arg("--").args(arguments))?;
     Ok(passed_on(ended))
+}
+
+/// Whole regions over real brokers, beside MirrorMaker 2. All arguments are the program's own
+/// business.
+pub(crate) fn bench_replicate(arguments: &[OsString]) -> Result<ExitCode> {
+    const REPLICATE: &str = "syncline-replicate";
+    Jars::can_be_had()?;
+    setup::guest_target()?;
+    say("building the regions and what measures them");
+    build(&["syncline", REPLICATE])?;
+    say("starting two brokers; fetching Apache Kafka the first time takes a minute");
+    let mut replicate = Command::new(binary(REPLICATE)?);
+    replicate.arg("--kafka").arg(kafka::folder()).args(arguments);
+    Ok(passed_on(status(replicate.env("SYNCLINE_TEST_BINARY", binary("syncline")?))?))
 }

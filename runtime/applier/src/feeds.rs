@@ -82,12 +82,17 @@ impl Feeds {
         }
     }
 
-    /// What to produce next: of the first lane behind `last`, in turn, that has anything.
-    pub fn next(&self, last: Lane) -> Option<(Lane, FeedStep)> {
+    /// What to produce next: of each lane that has anything, in turn from the one behind `last`.
+    pub fn due(&self, last: Lane) -> impl Iterator<Item = (Lane, FeedStep)> {
         let after = (Bound::Excluded(last), Bound::Unbounded);
         let in_turn = self.0.range(after).chain(self.0.range(..=last));
         let due = in_turn.map(|(lane, feed)| (*lane, feed.next()));
-        due.into_iter().find(|(_, step)| *step != FeedStep::Idle)
+        due.filter(|(_, step)| *step != FeedStep::Idle)
+    }
+
+    /// How many lanes there are.
+    pub fn lanes(&self) -> usize {
+        self.0.len()
     }
 
     /// What to produce next in one lane.
@@ -159,4 +164,27 @@ fn of_another(
     let page = received::page(store, partition, region, *after, *upto, RECORDS_MAX, BYTES_MAX)?;
     let done = page.last().map_or(*upto, |(hlc, _)| *hlc);
     Ok((page, done))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_due_is_told_in_turn() {
+        let hlc = |n| Hlc::from_bits(n).unwrap_or(Hlc::ZERO);
+        let lanes: Vec<Lane> = Lane::all(3).collect();
+        let mut feeds = Feeds::new(
+            lanes.iter().map(|lane| (*lane, Feed::starting_after(Hlc::ZERO, Hlc::ZERO))),
+        );
+        let due = |feeds: &Feeds, last| feeds.due(last).map(|(lane, _)| lane).collect::<Vec<_>>();
+        assert!(due(&feeds, Lane::Control).is_empty());
+        for (n, lane) in [(1, lanes[0]), (2, lanes[2]), (3, lanes[3])] {
+            feeds.synced(lane, Some(hlc(n)), None);
+        }
+        assert_eq!(due(&feeds, Lane::Control), [lanes[0], lanes[2], lanes[3]]);
+        assert_eq!(due(&feeds, lanes[0]), [lanes[2], lanes[3], lanes[0]]);
+        assert_eq!(due(&feeds, lanes[1]), [lanes[2], lanes[3], lanes[0]]);
+        assert_eq!(feeds.lanes(), 4);
+    }
 }

@@ -421,7 +421,9 @@ fn receive_change<S, R>(
     if received == Received::Taken {
         site.clock.observe(id.hlc);
         gathered.forwarding.taken(&site.routes, &id);
-        gathered.kept.push((id.region, id.hlc, envelope.to_bytes()));
+        if batch.keeps_received(&id.region) {
+            gathered.kept.push((id.region, id.hlc, envelope.to_bytes()));
+        }
     }
     received
 }

@@ -605,6 +605,11 @@ impl Chains {
         needless
     }
 
+    /// True if there is another region that may need this one's changes from here.
+    pub(crate) fn is_needed_elsewhere(&self, region: &RegionId) -> bool {
+        self.heard.keys().any(|peer| peer != region)
+    }
+
     pub(crate) fn take_effects(&mut self) -> ChainEffects {
         std::mem::take(&mut self.effects)
     }

@@ -1,5 +1,6 @@
 //! Names and identities, each checked once, at the edge.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ fn shown(text: &str) -> String {
 
 /// A region, in one incarnation: `eu-west-1`, or `eu-west-1#2` after it lost its disk once. To all
 /// version vectors another incarnation is another region.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RegionId(Arc<str>);
 
 impl RegionId {
@@ -92,7 +93,7 @@ impl FromStr for RegionId {
 }
 
 /// A table's name: `[A-Za-z_][A-Za-z0-9_.-]{0,127}`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TableName(Arc<str>);
 
 impl TableName {
@@ -118,7 +119,7 @@ impl FromStr for TableName {
 }
 
 /// A row's key within its table: 1 to 1,024 bytes of UTF-8 without control characters.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RowPk(Arc<str>);
 
 impl RowPk {
@@ -220,6 +221,7 @@ impl ChangeId {
     /// then bits of a hash of the identity. The same in every region, so that it need not be kept.
     pub fn event_id(&self) -> String {
         use sha2::Digest as _;
+        const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut hash = sha2::Sha256::new();
         hash.update(self.region.as_str().as_bytes());
         hash.update([0]);
@@ -230,8 +232,14 @@ impl ChangeId {
         bytes[6..].copy_from_slice(&hash[..10]);
         bytes[6] = 0x80 | (bytes[6] & 0x0f);
         bytes[8] = 0x80 | (bytes[8] & 0x3f);
-        let h = hex::encode(bytes);
-        format!("{}-{}-{}-{}-{}", &h[..8], &h[8..12], &h[12..16], &h[16..20], &h[20..])
+        let mut id = String::with_capacity(36);
+        for (at, byte) in bytes.into_iter().enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) {
+                id.push('-');
+            }
+            id.extend([byte >> 4, byte & 15].map(|half| char::from(HEX[usize::from(half)])));
+        }
+        id
     }
 }
 
@@ -289,6 +297,25 @@ fn murmur2(data: &[u8]) -> u32 {
     h = h.wrapping_mul(M);
     h ^ (h >> 15)
 }
+
+/// By the text. Names are compared all the time, and most that are equal are clones of one.
+macro_rules! in_order_of_text {
+    ($($name:ident),*) => { $(
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+    )* };
+}
+
+in_order_of_text!(RegionId, TableName, RowPk);
 
 macro_rules! as_text {
     ($($name:ident),*) => { $(

@@ -236,6 +236,16 @@ impl Partition {
         }
     }
 
+    /// Has a record use the names that are here already: what is the same is found to be so at once.
+    fn share_names(&self, record: &mut ChangeRecord) {
+        if let Some((table, _)) = self.digests.get_key_value(&record.row.table) {
+            record.row.table = table.clone();
+        }
+        if let Some((region, _)) = self.chains.links.get_key_value(&record.change.id.region) {
+            record.change.id.region = region.clone();
+        }
+    }
+
     fn meta(&self) -> PartitionMeta {
         PartitionMeta {
             own_change: self.chains.own_change,

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
+use crate::form::plain;
 use crate::image::IMAGE_BYTES_MAX;
 
 /// Objects and arrays nested deeper are refused.
-const DEPTH_MAX: usize = 100;
+pub(crate) const DEPTH_MAX: usize = 100;
 /// A number of more characters is refused.
-const NUMBER_CHARS_MAX: usize = 64;
+pub(crate) const NUMBER_CHARS_MAX: usize = 64;
 
 /// Why a text cannot be an image. `at` is the offset in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -237,9 +238,7 @@ impl<'a> Writer<'a> {
 
     /// Skips what stands for itself in a string.
     fn skip_plain(&mut self) {
-        while self.peek().is_some_and(|b| b != b'"' && b != b'\\' && b >= 0x20) {
-            self.at += 1;
-        }
+        self.at += plain(&self.text.as_bytes()[self.at..]);
     }
 
     fn escape(&mut self) -> Result<char, NotCanonical> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::canonical::{self, NotCanonical};
+use crate::form::is_in_form;
 
 /// The largest image, in bytes of its canonical form: 1 MiB.
 pub const IMAGE_BYTES_MAX: usize = 1 << 20;
@@ -24,6 +25,9 @@ impl Image {
 
     /// Takes bytes that must be in canonical form already, as they are in records.
     pub fn from_canonical(bytes: &[u8]) -> Result<Self, NotCanonical> {
+        if is_in_form(bytes) {
+            return Ok(Self(bytes.into()));
+        }
         let canonical = canonical::canonicalize(bytes)?;
         match canonical.iter().zip(bytes).position(|(a, b)| a != b) {
             None if canonical.len() == bytes.len() => Ok(Self(canonical.into())),

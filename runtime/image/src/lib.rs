@@ -4,6 +4,7 @@
 //! knows nothing of changes or regions.
 
 mod canonical;
+mod form;
 mod image;
 
 pub use canonical::NotCanonical;

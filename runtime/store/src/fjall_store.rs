@@ -47,8 +47,10 @@ const LOCK_FILE: &str = "lock";
 const MEMTABLE_BYTES: u64 = 32 << 20;
 /// At most so much of journals is read at a start.
 const JOURNALS_BYTES: u64 = 256 << 20;
-/// One thread for tables, and one to merge them.
-const THREADS: usize = 2;
+/// One thread writes tables and merges them. Of several, fjall keeps the first free for new tables:
+/// while another merges, it hands itself the next request to merge again and again, which costs a
+/// processor.
+const THREADS: usize = 1;
 /// Without end fjall waits for its threads at 4 filled memtables, and at 30 runs of tables that are
 /// to be merged; so nothing is committed close to that.
 const FILLED_MEMTABLES_MAX: usize = 3;

@@ -76,6 +76,11 @@ impl Broker {
         self.pid().is_some()
     }
 
+    /// The number of its process, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.pid().and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok())
+    }
+
     /// Starts it, on the port given; else on the one that it had; else on a free one. Returns its
     /// address once it takes connections.
     ///

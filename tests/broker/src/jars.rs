@@ -78,10 +78,11 @@ impl Jars {
     }
 }
 
-/// As the jars' folder is called: another version has another.
+/// As the jars' folder is called: another version has another, and so has another list of jars.
 fn version() -> String {
     let tagged = POM.split_once("<kafka.version>").and_then(|(_, rest)| rest.split_once('<'));
-    format!("kafka-{}", tagged.map_or("unknown", |(version, _)| version))
+    let version = tagged.map_or("unknown", |(version, _)| version);
+    format!("kafka-{version}-{}", POM.matches("<dependency>").count())
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -94,7 +95,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_folder_is_named_after_the_version() {
-        assert_eq!(super::version(), "kafka-3.9.1");
+    fn the_folder_is_named_after_what_is_in_it() {
+        assert_eq!(super::version(), "kafka-3.9.1-6");
     }
 }

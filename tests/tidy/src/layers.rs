@@ -40,7 +40,7 @@ const WRAPPED: [(&str, &[&str]); 8] = [
     // Fuzzing holds what the host's pass makes against engines that are set up in other ways.
     ("wasmtime", &["syncline-host", "syncline-fuzz"]),
     // Faults are played by clients that are none of a region.
-    ("rdkafka", &["syncline-bus", "syncline-chaos"]),
+    ("rdkafka", &["syncline-bus", "syncline-chaos", "syncline-replicate"]),
     // The benchmarks measure the store beside the bare engines.
     ("sled", &["syncline-store", "syncline-bench"]),
     ("fjall", &["syncline-store", "syncline-bench"]),
@@ -49,7 +49,14 @@ const WRAPPED: [(&str, &[&str]); 8] = [
     ("prometheus", &["syncline-node"]),
     (
         "clap",
-        &["syncline-node", "syncline-chaos", "syncline-demo", "syncline-fuzz", "syncline-sim"],
+        &[
+            "syncline-node",
+            "syncline-chaos",
+            "syncline-demo",
+            "syncline-fuzz",
+            "syncline-replicate",
+            "syncline-sim",
+        ],
     ),
 ];
 

@@ -118,7 +118,10 @@ fn change(envelope: &Envelope, headers: &Headers<'_>, json: &str) -> Result<Chan
     let id = ChangeId { hlc: fields::hlc("hlc_timestamp", &json.hlc_timestamp)?, region };
     let table = json.table_name.0.parse().map_err(invalid)?;
     let row = RowKey { table, pk: json.row_pk.0.parse().map_err(invalid)? };
-    check_same("the key", &envelope.key, &row.to_string())?;
+    let key = envelope.key.strip_prefix(row.table.as_str()).and_then(|key| key.strip_prefix('/'));
+    if key != Some(row.pk.as_str()) {
+        check_same("the key", &envelope.key, &row.to_string())?;
+    }
     headers.check(&id, Some(&json.event_id), Some(row.table.as_str()))?;
     check_same("committed_at", &json.committed_at.0, &rfc3339(id.hlc.millis()))?;
     if json.schema_version == 0 {

@@ -1,12 +1,14 @@
 //! Applying: what waits and has all that it builds on becomes part of its row.
 
+use std::sync::Arc;
+
 use super::WaitingWrite;
 use super::batch::{Batch, Touched};
 use super::commit::{Alarm, ConflictWrite, LoadError};
 use crate::planted::{self, Bug};
 use crate::{
-    Absorbed, Change, ChangeId, ConflictId, ConflictOutcome, ConflictRecord, ConflictSide, Fold,
-    Hlc, HostFault, LinkCounters, LinkState, RegionId, RowKey, VersionVector,
+    Absorbed, Change, ChangeId, ChangeRecord, ConflictId, ConflictOutcome, ConflictRecord,
+    ConflictSide, Fold, Hlc, HostFault, LinkCounters, LinkState, RegionId, RowKey, VersionVector,
 };
 
 /// Where the changes of a row cannot be folded together, so many are tried one by one at a time.
@@ -53,7 +55,7 @@ impl Batch<'_> {
     /// Applies the row's waiting changes: all together, so that a successor may heal what cannot be
     /// folded without it; if that cannot be folded, one by one, so that none waits for a stranger.
     fn advance_row(&mut self, key: &RowKey) -> Result<(), LoadError> {
-        let waiting: Vec<Change> = self.partition.waiting.of_row(key).cloned().collect();
+        let waiting = self.partition.waiting.shared_of_row(key);
         if waiting.is_empty() {
             return Ok(());
         }
@@ -109,12 +111,16 @@ impl Batch<'_> {
     }
 
     /// `changes` are oldest first, so that what a change builds on comes before it.
-    fn try_apply(&mut self, key: &RowKey, changes: &[Change]) -> Result<Tried, LoadError> {
+    fn try_apply(
+        &mut self,
+        key: &RowKey,
+        changes: &[Arc<ChangeRecord>],
+    ) -> Result<Tried, LoadError> {
         let row = self.rows.row(key)?;
         let mut mark = row.mark();
         let image_before = row.image().cloned();
         let (mut duplicates, mut diverged) = (Vec::new(), Vec::new());
-        for change in changes {
+        for change in changes.iter().map(|record| &record.change) {
             match row.absorb(change, &self.partition.watermarks) {
                 Absorbed::Yes { diverged: differs } => {
                     mark.note(change.id.clone());
@@ -178,11 +184,11 @@ impl Batch<'_> {
         if fault == HostFault::Deferred || known.as_ref() == Some(&fault) {
             return Ok(());
         }
-        let waiting: Vec<Change> = self.partition.waiting.of_row(key).cloned().collect();
+        let waiting = self.partition.waiting.shared_of_row(key);
         let watermarks: &VersionVector = &self.partition.watermarks;
         let row = self.rows.row(key)?;
         let mut mark = row.mark();
-        for change in &waiting {
+        for change in waiting.iter().map(|record| &record.change) {
             if let Absorbed::Yes { .. } = row.absorb(change, watermarks) {
                 mark.note(change.id.clone());
             }

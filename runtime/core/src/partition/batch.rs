@@ -91,7 +91,7 @@ pub struct Batch<'a> {
     /// Rows that something new may make progress in.
     pub(super) queue: BTreeSet<RowKey>,
     /// Rows with changes that have come to wait.
-    pub(super) waits: BTreeSet<RowKey>,
+    pub(super) waits: Vec<RowKey>,
     pub(super) changed_tables: BTreeSet<TableName>,
 }
 
@@ -111,7 +111,7 @@ impl<'a> Batch<'a> {
             commit: Commit::default(),
             touched: BTreeMap::new(),
             queue,
-            waits: BTreeSet::new(),
+            waits: Vec::new(),
             changed_tables: BTreeSet::new(),
         }
     }
@@ -125,8 +125,10 @@ impl<'a> Batch<'a> {
     }
 
     /// Shows the partition a change of another region, which stands in the log of `source`. Where
-    /// it is taken, its record is to be kept as it came ([`Commit::needless`] says how long).
-    pub fn receive(&mut self, source: &RegionId, record: ChangeRecord) -> Received {
+    /// it is taken, its record is to be kept as it came, if [`Batch::keeps_received`] says so
+    /// ([`Commit::needless`] says how long).
+    pub fn receive(&mut self, source: &RegionId, mut record: ChangeRecord) -> Received {
+        self.partition.share_names(&mut record);
         let (id, partition) = (&record.change.id, &mut *self.partition);
         let full = partition.is_full(&id.region);
         if full && partition.chains.leaves_of_the_full(source, &id.region) {
@@ -135,13 +137,19 @@ impl<'a> Batch<'a> {
         let received = partition.chains.take(source, id, record.prev, false);
         if received == Received::Taken {
             self.queue.insert(record.row.clone());
-            self.waits.insert(record.row.clone());
+            self.waits.push(record.row.clone());
             self.partition.waiting.insert(record, false);
             if self.partition.chains.end_cuts() {
                 self.queue.extend(self.partition.waiting.rows());
             }
         }
         received
+    }
+
+    /// True if a record of this region that is taken has to be kept as it came. It has not where no
+    /// third region could come to need it from here.
+    pub fn keeps_received(&self, region: &RegionId) -> bool {
+        self.partition.chains.is_needed_elsewhere(region)
     }
 
     /// What a change of another region would come to by its place in the chain; none where its

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use crate::{Change, ChangeId, ChangeRecord, Hlc, HostFault, RegionId, RowKey, VersionVector};
 
 #[derive(Clone, Debug)]
 struct Waiting {
-    record: ChangeRecord,
+    record: Arc<ChangeRecord>,
     on_disk: bool,
 }
 
@@ -33,7 +34,7 @@ impl WaitingChanges {
         let id = record.change.id.clone();
         self.by_region.entry(id.region.clone()).or_default().insert(id.hlc);
         let row = self.by_row.entry(record.row.clone()).or_default();
-        row.insert(id, Waiting { record, on_disk });
+        row.insert(id, Waiting { record: Arc::new(record), on_disk });
     }
 
     /// A change that waited when the partition was last committed.
@@ -90,6 +91,12 @@ impl WaitingChanges {
         changes.map(|waiting| &waiting.record.change)
     }
 
+    /// As [`WaitingChanges::of_row`], for whoever is to take them out.
+    pub(super) fn shared_of_row(&self, row: &RowKey) -> Vec<Arc<ChangeRecord>> {
+        let changes = self.by_row.get(row).into_iter().flat_map(BTreeMap::values);
+        changes.map(|waiting| Arc::clone(&waiting.record)).collect()
+    }
+
     /// The first waiting change of a region.
     pub(super) fn first_of(&self, region: &RegionId) -> Option<Hlc> {
         self.by_region.get(region)?.first().copied()
@@ -128,13 +135,13 @@ impl WaitingChanges {
     }
 
     /// The changes that must be written to disk, as they wait beyond this batch.
-    pub(super) fn unwritten(&mut self, rows: &BTreeSet<RowKey>) -> Vec<ChangeRecord> {
+    pub(super) fn unwritten(&mut self, rows: &[RowKey]) -> Vec<ChangeRecord> {
         let mut unwritten = Vec::new();
         for row in rows {
             for waiting in self.by_row.get_mut(row).into_iter().flat_map(BTreeMap::values_mut) {
                 if !waiting.on_disk {
                     waiting.on_disk = true;
-                    unwritten.push(waiting.record.clone());
+                    unwritten.push(ChangeRecord::clone(&waiting.record));
                 }
             }
         }

@@ -9,6 +9,8 @@ use syncline_core::{FeedStep, Forward, Heartbeat, Hlc, PassOn};
 
 use super::{Shared, chain};
 
+/// So much of all lanes goes to the bus together, and of the last of them what there is.
+const TOGETHER_BYTES_MAX: usize = 16 << 20;
 /// How long to wait after the bus has refused.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -72,11 +74,13 @@ impl Feeds {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for something to do, lanes in turn. None: there is nothing and never will be.
-    fn next(&self, last: Lane) -> Option<(Lane, FeedStep)> {
+    /// Waits for something to do: lanes in turn from the one behind `last`, so many at most. None:
+    /// there is nothing and never will be.
+    fn due(&self, last: Lane, lanes: usize) -> Option<Vec<(Lane, FeedStep)>> {
         let mut state = self.lock();
         loop {
-            if let Some(due) = state.feeds.next(last) {
+            let due: Vec<_> = state.feeds.due(last).take(lanes).collect();
+            if !due.is_empty() {
                 return Some(due);
             }
             if state.closed {
@@ -86,27 +90,39 @@ impl Feeds {
         }
     }
 
+    fn lanes(&self) -> usize {
+        self.lock().feeds.lanes()
+    }
+
     fn is_closed(&self) -> bool {
         self.lock().closed
     }
 }
 
 /// Ends when the syncer has ended and everything is produced, or the bus refuses then.
+///
+/// What all lanes have goes to the bus together, as its answer takes as long for many records as for
+/// one. After a refusal each lane goes alone once, so that one that is refused holds up no other.
 pub(super) fn run(shared: &Arc<Shared>, feeds: &Feeds, mut bus: Box<dyn Publisher>) {
     if !shared.startup.may_produce(shared) {
         return;
     }
     let mut last = Lane::Control;
+    let lanes = feeds.lanes();
+    let mut alone = 0_usize;
     let mut troubled = false;
-    while let Some((lane, step)) = feeds.next(last) {
-        last = lane;
-        match produce(shared, feeds, &mut *bus, lane, step) {
+    while let Some(due) = feeds.due(last, if alone > 0 { 1 } else { lanes }) {
+        let (tried, produced) = produce(shared, feeds, &mut *bus, due);
+        last = tried.unwrap_or(last);
+        match produced {
             Ok(()) => {
+                alone = alone.saturating_sub(1);
                 if std::mem::take(&mut troubled) {
                     tracing::warn!(region = %shared.site.region, "the bus takes records again");
                 }
             }
             Err(Failure::Bus(error)) => {
+                alone = lanes;
                 if !std::mem::replace(&mut troubled, true) {
                     let (region, error) = (&shared.site.region, chain(&error));
                     tracing::warn!(%region, error, "the bus takes no records");
@@ -129,16 +145,33 @@ enum Failure {
     Outbox(FeedError),
 }
 
+/// Answers the last lane of which something was tried, too.
 fn produce(
     shared: &Shared,
     feeds: &Feeds,
     bus: &mut dyn Publisher,
-    lane: Lane,
-    step: FeedStep,
-) -> Result<(), Failure> {
-    let due = portion(&shared.site.store, lane, step).map_err(Failure::Outbox)?;
-    let Some(due) = due else { return Ok(()) };
-    bus.produce(&due.records).map_err(Failure::Bus)?;
-    feeds.with(|feeds| feeds.produced(&due));
-    Ok(())
+    due: Vec<(Lane, FeedStep)>,
+) -> (Option<Lane>, Result<(), Failure>) {
+    let (mut last, mut bytes) = (None, 0);
+    let (mut records, mut portions) = (Vec::new(), Vec::new());
+    for (lane, step) in due {
+        if bytes >= TOGETHER_BYTES_MAX {
+            break;
+        }
+        last = Some(lane);
+        match portion(&shared.site.store, lane, step) {
+            Ok(None) => {}
+            Ok(Some(mut due)) => {
+                bytes += due.records.iter().map(|r| r.envelope.payload.len()).sum::<usize>();
+                records.append(&mut due.records);
+                portions.push(due);
+            }
+            Err(error) => return (last, Err(Failure::Outbox(error))),
+        }
+    }
+    let produced = bus.produce(&records).map_err(Failure::Bus);
+    if produced.is_ok() {
+        feeds.with(|feeds| portions.iter().for_each(|due| feeds.produced(due)));
+    }
+    (last, produced)
 }
