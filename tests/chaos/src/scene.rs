@@ -1,4 +1,4 @@
-//! Three regions, each a process with a broker of its own.
+//! Regions, each a process with a broker of its own.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::ledger::{CARTS, Ledger};
 use crate::run::Brokers;
+use crate::topology::Topology;
 
 /// Fewer than by default, as all run on one machine.
 const PARTITIONS: u32 = 3;
@@ -18,38 +19,47 @@ const PARTITIONS: u32 = 3;
 /// link looks for it anew after half a minute.
 const SETTLE_WAIT: Duration = PATIENCE.saturating_mul(2);
 
-/// Three regions.
+/// The regions of a scenario.
 pub struct Scene {
     /// The regions' processes, each with the broker of the same number.
     pub serves: Vec<Serve>,
     pub(crate) brokers: Vec<Broker>,
     pub(crate) jars: Jars,
-    /// The configuration that the regions have in common.
+    /// Who reads whose log.
+    pub(crate) topology: Topology,
+    /// The configuration of the first region, but for what is its own.
     pub(crate) config: String,
     pub(crate) folder: TempDir,
 }
 
 impl Scene {
-    /// Starts three regions whose names begin with `name`, with the merge function `cart` for the
-    /// carts.
+    /// Starts the regions of a topology, with names that begin with `name`, with the merge function
+    /// `cart` for the carts.
     ///
     /// # Errors
     /// They do not start.
-    pub fn start(brokers: &Brokers, name: &str, engine: &str) -> Result<Self> {
+    pub fn start(brokers: &Brokers, name: &str, engine: &str, topology: Topology) -> Result<Self> {
         let folder = tempfile::tempdir().context("make a folder")?;
-        let names = ["a", "b", "c"].map(|letter| format!("{name}-{letter}"));
-        let mut rest = format!(
+        let letters = ["a", "b", "c", "d"].into_iter().take(topology.regions());
+        let names: Vec<String> = letters.map(|letter| format!("{name}-{letter}")).collect();
+        let rest = format!(
             "[store]\nengine = \"{engine}\"\n[bus]\nkind = \"kafka\"\npartitions = {PARTITIONS}\n\
              [limits]\nstart_wait = \"3s\"\n"
         );
-        for (name, broker) in names.iter().zip(&brokers.all) {
-            let address = broker.address().context("a broker has an address")?;
-            rest += &format!("[regions.{name}]\nbootstrap_servers = \"{address}\"\n");
-        }
-        let serve = |name: &String| Serve::new(name, &folder.path().join(name), &rest);
-        let serves = names.iter().map(serve).collect::<Result<_>>()?;
+        let address = |broker: &Broker| broker.address().context("a broker has an address");
+        let addresses = brokers.all.iter().map(address).collect::<Result<Vec<_>>>()?;
+        let config = |number| format!("{rest}{}", topology.sections(number, &names, &addresses));
+        let serve = |(number, name): (usize, &String)| {
+            let serve = Serve::new(name, &folder.path().join(name), &config(number))?;
+            match topology.forwards(number) {
+                true => serve.with_region_line("forwards = true"),
+                false => Ok(serve),
+            }
+        };
+        let serves = names.iter().enumerate().map(serve).collect::<Result<_>>()?;
+        let config = config(0);
         let (brokers, jars) = (brokers.all.clone(), brokers.jars.clone());
-        let mut scene = Self { serves, brokers, jars, config: rest, folder };
+        let mut scene = Self { serves, brokers, jars, topology, config, folder };
         for serve in &mut scene.serves {
             serve.start()?;
         }
@@ -105,7 +115,7 @@ impl Scene {
         Digests::equal(&before.unwrap_or_default())?;
         for region in &regions {
             ledger.check(region)?;
-            accounts(region)?;
+            accounts(region, regions.len())?;
         }
         Ok(())
     }
@@ -117,7 +127,7 @@ impl Scene {
 }
 
 /// Checks that every record that was read, and every change that was made, is accounted for.
-fn accounts(region: &Region) -> Result<()> {
+fn accounts(region: &Region, regions: usize) -> Result<()> {
     let metrics = region.request("GET", "/metrics", &[], None)?.success()?;
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
     let mut sums = 0;
@@ -132,8 +142,8 @@ fn accounts(region: &Region) -> Result<()> {
             sums += 1;
         }
     }
-    // Of each of the two others, and of its own, the rows and the control partition.
-    ensure!(sums == 6, "{} accounts for {sums} lanes:\n{metrics}", region.name);
+    // Of each region, itself included, the rows and the control partition.
+    ensure!(sums == 2 * regions, "{} accounts for {sums} lanes:\n{metrics}", region.name);
     Ok(())
 }
 
