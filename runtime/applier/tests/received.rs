@@ -39,7 +39,7 @@ fn kept_among(regions: &[&str]) -> usize {
     let partitions = PartitionCount::new(1).unwrap();
     let site = Site::new(region("a"), regions, partitions, limits, MemoryStore::new());
     let mut partition = restore(&site, |_, _| true).unwrap().partitions.remove(0);
-    let intake = Intake { source: region("b"), partitions };
+    let intake = Intake { source: region("b"), partitions, forwards: false };
     let sorted = intake.sort(Lane::Changes(0), Item::Record(encode_change(&change())));
     let Ok(Sorted::Row(what)) = sorted else { panic!("{sorted:?}") };
     let items = vec![ReadItem { position: 0, next_position: 1, what }];

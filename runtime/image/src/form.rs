@@ -142,8 +142,8 @@ pub(crate) fn plain(bytes: &[u8]) -> usize {
     let (words, rest) = bytes.as_chunks::<8>();
     for (at, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        let quote = less(word ^ ONES * u64::from(b'"'), 1);
-        let backslash = less(word ^ ONES * u64::from(b'\\'), 1);
+        let quote = less(word ^ (ONES * u64::from(b'"')), 1);
+        let backslash = less(word ^ (ONES * u64::from(b'\\')), 1);
         let found = less(word, 0x20) | quote | backslash;
         if found != 0 {
             return at * 8 + (found.trailing_zeros() / 8) as usize;

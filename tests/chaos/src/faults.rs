@@ -10,11 +10,14 @@ use crate::members;
 use crate::poison::{Foreign, Poison};
 use crate::run::Options;
 use crate::scene::{Scene, copy, link};
+use crate::topology::Topology;
 use crate::writers::Writers;
 
 /// How long a process is stopped where it is: longer than it takes to call it silent, and than
 /// any interval of polling.
 const PAUSED: Duration = Duration::from_secs(6);
+/// How often a region that passes on what it hears is killed.
+const FORWARDER_KILLS: usize = 8;
 /// Writes that clients make between two faults.
 const SOME_WRITES: usize = 40;
 
@@ -24,6 +27,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// What happens.
     pub what: &'static str,
+    /// Who reads whose log.
+    pub topology: Topology,
     pub(crate) strike: fn(&mut Scene, &Writers, &mut Strike<'_>) -> Result<()>,
 }
 
@@ -38,52 +43,99 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "nothing",
         what: "three regions write, and nothing goes wrong",
+        topology: Topology::Direct,
         strike: nothing,
     },
-    Scenario { name: "kill", what: "kill -9 of one region after the other", strike: kill },
-    Scenario { name: "pause", what: "SIGSTOP of a region", strike: pause },
-    Scenario { name: "broker-killed", what: "kill -9 of a broker", strike: broker_killed },
+    Scenario {
+        name: "kill",
+        what: "kill -9 of one region after the other",
+        topology: Topology::Direct,
+        strike: kill,
+    },
+    Scenario {
+        name: "pause",
+        what: "SIGSTOP of a region",
+        topology: Topology::Direct,
+        strike: pause,
+    },
+    Scenario {
+        name: "broker-killed",
+        what: "kill -9 of a broker",
+        topology: Topology::Direct,
+        strike: broker_killed,
+    },
     Scenario {
         name: "broker-tail",
         what: "a broker comes back with its log as it was some time before",
+        topology: Topology::Direct,
         strike: broker_loses_its_tail,
     },
     Scenario {
         name: "dark",
         what: "a region and its broker are away, while others write",
+        topology: Topology::Direct,
         strike: dark,
     },
     Scenario {
         name: "poison",
         what: "a foreign producer writes what is no record",
+        topology: Topology::Direct,
         strike: poison,
     },
     Scenario {
         name: "mirror",
         what: "a foreign producer copies records from topic to topic",
+        topology: Topology::Direct,
         strike: mirror,
     },
     Scenario {
         name: "topic-deleted",
         what: "the topic of a region is deleted while it writes",
+        topology: Topology::Direct,
         strike: topic_deleted,
     },
     Scenario {
         name: "second-process",
         what: "a region is started a second time, on its own data and on none",
+        topology: Topology::Direct,
         strike: second_process,
     },
     Scenario {
         name: "join",
         what: "a fourth region joins, while it and its donor are killed",
+        topology: Topology::Direct,
         strike: members::join,
     },
     Scenario {
         name: "return",
         what: "a region loses its store, is evicted, and returns as another incarnation",
+        topology: Topology::Direct,
         strike: members::come_back,
     },
-    Scenario { name: "old-disk", what: "a region's disk is put back as it was", strike: old_disk },
+    Scenario {
+        name: "old-disk",
+        what: "a region's disk is put back as it was",
+        topology: Topology::Direct,
+        strike: old_disk,
+    },
+    Scenario {
+        name: "hub",
+        what: "kill -9 of the hub that all others hear each other through",
+        topology: Topology::Hub,
+        strike: forwarder_killed,
+    },
+    Scenario {
+        name: "hub-tail",
+        what: "the hub's broker comes back with its log as it was some time before",
+        topology: Topology::Hub,
+        strike: hub_loses_its_tail,
+    },
+    Scenario {
+        name: "chain",
+        what: "four regions in a row, kill -9 of those in the middle",
+        topology: Topology::Chain,
+        strike: forwarder_killed,
+    },
 ];
 
 fn nothing(_: &mut Scene, writers: &Writers, _: &mut Strike<'_>) -> Result<()> {
@@ -106,6 +158,24 @@ fn kill(scene: &mut Scene, writers: &Writers, strike: &mut Strike<'_>) -> Result
         serve.start().with_context(|| format!("cycle {cycle}"))?;
         strike.options.progress(cycle + 1);
     }
+    writers.wait_for_more(SOME_WRITES)
+}
+
+fn forwarder_killed(scene: &mut Scene, writers: &Writers, strike: &mut Strike<'_>) -> Result<()> {
+    let regions = 0..scene.serves.len();
+    let victims: Vec<usize> = regions.filter(|number| scene.topology.forwards(*number)).collect();
+    for _ in 0..FORWARDER_KILLS {
+        let victim = victims[strike.rng.below(victims.len())];
+        thread::sleep(Duration::from_millis(strike.rng.below(900) as u64));
+        scene.serves[victim].process.kill9()?;
+        // The others take writes, and hear of each other's when it is back.
+        writers.wait_for_more(SOME_WRITES)?;
+        scene.serves[victim].start()?;
+        writers.wait_for_more(1 + strike.rng.below(2 * SOME_WRITES))?;
+    }
+    let (last, far) = (scene.serves.len() - 1, 1);
+    let said = link(&scene.serves[last].region, &scene.serves[far].region.name)?;
+    ensure!(said["via"].is_string(), "one end does not hear the other through anyone: {said}");
     writers.wait_for_more(SOME_WRITES)
 }
 
@@ -134,6 +204,20 @@ fn broker_loses_its_tail(
     strike: &mut Strike<'_>,
 ) -> Result<()> {
     let number = strike.rng.below(scene.brokers.len());
+    loses_its_tail(scene, writers, number)
+}
+
+/// What it had passed on, and the spokes had not read, is in no other log that they read.
+fn hub_loses_its_tail(scene: &mut Scene, writers: &Writers, _: &mut Strike<'_>) -> Result<()> {
+    let spoke = &scene.serves[2];
+    spoke.process.pause()?;
+    let lost = loses_its_tail(scene, writers, 0);
+    scene.serves[2].process.resume()?;
+    lost?;
+    writers.wait_for_more(SOME_WRITES)
+}
+
+fn loses_its_tail(scene: &mut Scene, writers: &Writers, number: usize) -> Result<()> {
     let broker = scene.brokers[number].clone();
     writers.wait_for_more(SOME_WRITES)?;
     broker.stop()?;

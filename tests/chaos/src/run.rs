@@ -109,7 +109,8 @@ pub fn run(brokers: &Brokers, options: &Options) -> Result<()> {
 
 fn play(brokers: &Brokers, options: &Options, scenario: &Scenario, seed: u64) -> Result<String> {
     // Each has topics of its own, as the names of the regions are in them.
-    let mut scene = Scene::start(brokers, &format!("{}-{seed}", scenario.name), &options.engine)?;
+    let name = format!("{}-{seed}", scenario.name);
+    let mut scene = Scene::start(brokers, &name, &options.engine, scenario.topology)?;
     let writers = Writers::start(&scene.regions(), seed, scenario.name);
     let mut strike = Strike { rng: Rng::new(seed), options };
     let struck = (scenario.strike)(&mut scene, &writers, &mut strike);

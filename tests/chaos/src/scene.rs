@@ -1,4 +1,4 @@
-//! Three regions, each a process with a broker of its own.
+//! Regions, each a process with a broker of its own.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::ledger::{CARTS, Ledger};
 use crate::run::Brokers;
+use crate::topology::Topology;
 
 /// Fewer than by default, as all run on one machine.
 const PARTITIONS: u32 = 3;
@@ -18,13 +19,15 @@ const PARTITIONS: u32 = 3;
 /// link looks for it anew after half a minute.
 const SETTLE_WAIT: Duration = PATIENCE.saturating_mul(2);
 
-/// Three regions.
+/// The regions of a scenario.
 pub struct Scene {
     /// The regions' processes, each with the broker of the same number.
     pub serves: Vec<Serve>,
     pub(crate) brokers: Vec<Broker>,
     pub(crate) jars: Jars,
-    /// The configuration that the regions have in common.
+    /// Who reads whose log.
+    pub(crate) topology: Topology,
+    /// The configuration of the first region, but for what is its own.
     pub(crate) config: String,
     pub(crate) folder: TempDir,
     /// A region that may join. Its cluster is that of the first.
@@ -34,30 +37,43 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Starts three regions whose names begin with `name`, with the merge function `cart` for the
-    /// carts.
+    /// Starts the regions of a topology, with names that begin with `name`, with the merge function
+    /// `cart` for the carts.
     ///
     /// # Errors
     /// They do not start.
-    pub fn start(brokers: &Brokers, name: &str, engine: &str) -> Result<Self> {
+    pub fn start(brokers: &Brokers, name: &str, engine: &str, topology: Topology) -> Result<Self> {
         let folder = tempfile::tempdir().context("make a folder")?;
-        let names = ["a", "b", "c"].map(|letter| format!("{name}-{letter}"));
-        let mut rest = format!(
+        let letters = ["a", "b", "c", "d"].into_iter().take(topology.regions());
+        let names: Vec<String> = letters.map(|letter| format!("{name}-{letter}")).collect();
+        let rest = format!(
             "[store]\nengine = \"{engine}\"\n[bus]\nkind = \"kafka\"\npartitions = {PARTITIONS}\n\
              [limits]\nstart_wait = \"3s\"\n"
         );
-        for (name, broker) in names.iter().zip(&brokers.all) {
-            let address = broker.address().context("a broker has an address")?;
-            rest += &format!("[regions.{name}]\nbootstrap_servers = \"{address}\"\n");
-        }
+        let address = |broker: &Broker| broker.address().context("a broker has an address");
+        let addresses = brokers.all.iter().map(address).collect::<Result<Vec<_>>>()?;
         let fourth = format!("{name}-d");
-        let address = brokers.all[0].address().context("a broker has an address")?;
-        rest += &format!("[regions.{fourth}]\nbootstrap_servers = \"{address}\"\njoins = true\n");
-        let known = names.len();
-        let serve = |name: &String| Serve::new(name, &folder.path().join(name), &rest);
-        let serves = names.iter().map(serve).collect::<Result<_>>()?;
+        let joins = match topology {
+            Topology::Direct => format!(
+                "[regions.{fourth}]\nbootstrap_servers = \"{}\"\njoins = true\n",
+                addresses[0]
+            ),
+            Topology::Hub | Topology::Chain => String::new(),
+        };
+        let config =
+            |number| format!("{rest}{}{joins}", topology.sections(number, &names, &addresses));
+        let serve = |(number, name): (usize, &String)| {
+            let serve = Serve::new(name, &folder.path().join(name), &config(number))?;
+            match topology.forwards(number) {
+                true => serve.with_region_line("forwards = true"),
+                false => Ok(serve),
+            }
+        };
+        let serves = names.iter().enumerate().map(serve).collect::<Result<_>>()?;
+        let config = config(0);
         let (brokers, jars) = (brokers.all.clone(), brokers.jars.clone());
-        let mut scene = Self { serves, brokers, jars, config: rest, folder, fourth, known };
+        let known = names.len();
+        let mut scene = Self { serves, brokers, jars, topology, config, folder, fourth, known };
         for serve in &mut scene.serves {
             serve.start()?;
         }

@@ -42,6 +42,17 @@ impl Serve {
         })
     }
 
+    /// The same, with another line in the section `[region]` of its configuration.
+    ///
+    /// # Errors
+    /// The configuration cannot be written.
+    pub fn with_region_line(self, line: &str) -> Result<Self> {
+        let read = fs::read_to_string(self.config()).context("read a region's configuration")?;
+        let config = read.replacen("[region]\n", &format!("[region]\n{line}\n"), 1);
+        fs::write(self.config(), config).context("write a region's configuration")?;
+        Ok(self)
+    }
+
     /// Its configuration.
     pub fn config(&self) -> PathBuf {
         self.folder.join("region.toml")
