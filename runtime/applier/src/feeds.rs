@@ -154,13 +154,16 @@ pub fn portion(
     Ok(Some(Portion { records, lane, meaning }))
 }
 
+/// Records as they were kept, by their HLC.
+type Records = Vec<(Hlc, Vec<u8>)>;
+
 /// Records of another region as they came, and up to where there are no others: what every region
 /// has taken since need not be sent.
 fn of_another(
     store: &(impl Store + ?Sized),
     partition: u32,
     PassOn { region, after, upto }: &PassOn,
-) -> Result<(Vec<(Hlc, Vec<u8>)>, Hlc), StoreError> {
+) -> Result<(Records, Hlc), StoreError> {
     let page = received::page(store, partition, region, *after, *upto, RECORDS_MAX, BYTES_MAX)?;
     let done = page.last().map_or(*upto, |(hlc, _)| *hlc);
     Ok((page, done))

@@ -53,7 +53,7 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<u64> {
 /// A duration in the largest unit that it is a whole number of: `500ms`, `90s`, `10m`, `1h`.
 pub(crate) fn duration(ms: u64) -> String {
     let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
-    let whole = units.into_iter().find(|(unit, _)| ms >= *unit && ms % unit == 0);
+    let whole = units.into_iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit));
     match whole {
         Some((unit, name)) => format!("{}{name}", ms / unit),
         None if ms == 0 => "0s".to_owned(),

@@ -261,13 +261,16 @@ fn load(site: &Site<DiskStore>, host: &Host) -> Result<Restored, StartError> {
     restored.map_err(|source| StartError::Store { region: region.clone(), source })
 }
 
+/// A log that is to be read, or why it cannot be.
+type Opened = Result<Box<dyn syncline_bus::Reader>, OpenError>;
+
 fn run(
     shared: Arc<Shared>,
     on_disk: Restored,
     feeds: &Arc<Feeds>,
     bus: &Arc<dyn Bus>,
     publisher: Box<dyn syncline_bus::Publisher>,
-    logs: Vec<(RegionId, Result<Box<dyn syncline_bus::Reader>, OpenError>)>,
+    logs: Vec<(RegionId, Opened)>,
     shadow: ShadowQueue,
 ) -> Region {
     let count = SHARDS_MAX.min(shared.site.partitions.get()) as usize;
