@@ -16,8 +16,7 @@ use std::sync::Arc;
 
 use syncline_bus::Lane;
 use syncline_core::{
-    ChangeId, ConflictId, ConflictOutcome, Hlc, RegionId, RowKey, Stamp, TableName,
-    VersionVector,
+    ChangeId, ConflictId, ConflictOutcome, Hlc, RegionId, RowKey, Stamp, TableName, VersionVector,
 };
 use syncline_store::{Batch, MemoryStore, Store as _};
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use syncline_applier::Loaded;
 use syncline_core::{
-    FunctionVersion, Gate, GuestFault, NewRollout, RegionId, Rollout, RolloutAsk, RolloutCounters,
+    FunctionVersion, Gate, GuestFault, NewRollout, RegionId, RolloutAsk, RolloutCounters,
     RolloutDecision, RolloutGates, RolloutId, RolloutPlace, RolloutPlan, RolloutRecord,
     RolloutStage, RolloutState, RolloutText, SelfTest, Stamp, TableName,
 };
@@ -71,10 +71,8 @@ impl World {
         let first = usize::from(plan.first) % names.len();
         let mut in_turn = names.iter().cycle().skip(first).take(names.len());
         let named = usize::from(plan.stages - 1).min(names.len() - 1);
-        let stage = |name: &&str| RolloutStage {
-            regions: name.parse().into_iter().collect(),
-            rest: false,
-        };
+        let stage =
+            |name: &&str| RolloutStage { regions: name.parse().into_iter().collect(), rest: false };
         let mut stages: Vec<RolloutStage> = in_turn.by_ref().take(named).map(stage).collect();
         stages.push(RolloutStage { regions: BTreeSet::new(), rest: true });
         let gate = Gate { limit_ppm: 200_000, min_conflicts: CONFLICTS_MIN };
@@ -190,12 +188,7 @@ impl World {
         for region in 0..self.regions.len() {
             let Some(running) = self.running(region) else { continue };
             let rollouts = running.control.control().rollouts();
-            let name = running.site.region.clone();
-            let failed = |rollout: &&Rollout| {
-                let me = rollout.regions.get(&name);
-                me.is_some_and(|me| me.unready.is_some()) || rollout.differ().is_some()
-            };
-            let versions: Vec<_> = rollouts.iter().filter(failed).map(|r| r.version).collect();
+            let versions: Vec<_> = rollouts.iter().map(|rollout| rollout.version).collect();
             for version in versions {
                 running.control.self_tested(version, Ok(self_test(version)));
             }
@@ -305,9 +298,8 @@ impl World {
             .iter()
             .map(|rollout| (&rollout.id, (rollout.state, rollout.place, rollout.owner.clone())))
             .collect();
-        let expected = |expected: &Expected| {
-            (expected.state(), expected.place, expected.owner.clone())
-        };
+        let expected =
+            |expected: &Expected| (expected.state(), expected.place, expected.owner.clone());
         let expected: BTreeMap<_, _> =
             reference.rollouts.iter().map(|(id, rollout)| (id, expected(rollout))).collect();
         if shown != expected {
@@ -336,12 +328,7 @@ impl World {
     }
 
     /// What a region should stamp it stamps two heartbeats later.
-    fn check_promptness(
-        &mut self,
-        at: &(RegionId, TableName),
-        reference: &Reference,
-        beats: bool,
-    ) {
+    fn check_promptness(&mut self, at: &(RegionId, TableName), reference: &Reference, beats: bool) {
         let (name, table) = at;
         let running = self.regions.iter().find(|region| region.id == *name);
         let Some(running) = running.and_then(|region| region.running.as_ref()) else { return };
@@ -390,9 +377,8 @@ impl World {
                 _ => conflicts(|counters| counters.live.conflicts),
             };
             let waits = plan.gates.fault_rate.is_some_and(|gate| counted < gate.min_conflicts);
-            let has_reason = rollout.state == RolloutState::Paused
-                || (plan.manual && next_is_stage)
-                || waits;
+            let has_reason =
+                rollout.state == RolloutState::Paused || (plan.manual && next_is_stage) || waits;
             !has_reason
         });
         idle.map(|rollout| format!("rollout {} is open: {:?}", rollout.id, rollout.state))

@@ -8,8 +8,7 @@ use syncline_applier::{
 };
 use syncline_bus::{Decoded, Envelope, Lane, decode};
 use syncline_core::{
-    Alarm, ControlBody, FeedStep, HostFault, PassOn, Precondition, RegionId,
-    WriteRefused,
+    Alarm, ControlBody, FeedStep, HostFault, PassOn, Precondition, RegionId, WriteRefused,
 };
 use syncline_store::StoreError;
 use syncline_store::kv::{self, component};
