@@ -109,6 +109,32 @@ bugs! {
     SnapshotBeforeCounted => "snapshot-before-counted",
     /// A version is stamped as soon as this region has it.
     ActivateEarly => "activate-early",
+    /// What is said of a rollout is folded region by region, not in the order of time.
+    RolloutByRegion => "rollout-by-region",
+    /// Of two rollouts made apart both go on.
+    TwoRolloutsAtOnce => "two-rollouts-at-once",
+    /// A decision counts, whoever says it.
+    AnyoneDecides => "anyone-decides",
+    /// A step of a rollout counts wherever the rollout is.
+    StepsFromAnywhere => "steps-from-anywhere",
+    /// An abort ends also what is complete.
+    AbortAfterComplete => "abort-after-complete",
+    /// To resume ends every pause, not the one that was seen.
+    ResumeEndsAnyPause => "resume-ends-any-pause",
+    /// After an abort a region keeps to the version.
+    AbortKeepsStamp => "abort-keeps-stamp",
+    /// The first stage has all regions.
+    StagesIgnored => "stages-ignored",
+    /// Who activates does not look whether a region that came later has the version.
+    LateRegionNotAwaited => "late-region-not-awaited",
+    /// Self-tests are not compared.
+    SelfTestsNotCompared => "self-tests-not-compared",
+    /// The owner's gates see its own region's report alone.
+    GateOfOneRegion => "gate-of-one-region",
+    /// A stage ends as soon as its regions stamp the version.
+    BakeNotWaited => "bake-not-waited",
+    /// Nobody takes over from an owner that is evicted.
+    OwnerNotSucceeded => "owner-not-succeeded",
     /// The digest of a table does not account for rows that others delete.
     DigestWithoutDeletes => "digest-without-deletes",
     /// A heartbeat says that all is applied which is taken.

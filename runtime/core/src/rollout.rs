@@ -37,6 +37,7 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::planted::{self, Bug};
 use crate::{ChangeId, RegionId, Stamp, TableName};
 use decide::Settled;
 use fold::Folded;
@@ -161,7 +162,10 @@ impl Rollouts {
     /// What all regions have reported of a rollout's version.
     pub fn reported(&self, id: &RolloutId) -> RolloutCounters {
         let mut all = RolloutCounters::default();
-        for (_, counters) in self.reports.get(id).into_iter().flat_map(BTreeMap::values) {
+        for (region, counters) in self.reports(id) {
+            if planted::is(Bug::GateOfOneRegion) && *region != self.me {
+                continue;
+            }
             all.add(counters);
         }
         all
@@ -225,6 +229,9 @@ impl Rollouts {
             records.extend(self.sayings.get(rollout).into_iter().flatten());
         }
         records.sort_by_key(|(id, _)| *id);
+        if planted::is(Bug::RolloutByRegion) {
+            records.sort_by_key(|(id, _)| &id.region);
+        }
         let folded = fold::fold(records, &self.regions);
         self.tables.insert(table.clone(), folded);
     }

@@ -6,6 +6,7 @@ use super::record::{RolloutCommand, RolloutDecision};
 use super::report::RolloutCounters;
 use super::view::Rollout;
 use super::{RolloutId, RolloutPlace, RolloutRecord, RolloutText, Rollouts};
+use crate::planted::{self, Bug};
 
 /// Since when a rollout stands where it stands, with all regions as they should be there.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +64,7 @@ impl Rollouts {
 
     /// The rollouts of an owner that is gone for good fall to the first region that is counted.
     fn succession(&self, rollout: &Rollout) -> Option<RolloutRecord> {
-        let gone = !self.regions.contains(&rollout.owner);
+        let gone = !self.regions.contains(&rollout.owner) && !planted::is(Bug::OwnerNotSucceeded);
         if !gone || self.regions.first() != Some(&self.me) {
             return None;
         }
@@ -132,7 +133,8 @@ fn decision(
     };
     // What begins with the word of a person: to stamp the version in more regions.
     let asks = rollout.plan.manual && matches!(to, RolloutPlace::Stage(_));
-    if asks || gates.waits || waited_ms < time_ms {
+    let baked = waited_ms >= time_ms || planted::is(Bug::BakeNotWaited);
+    if asks || gates.waits || !baked {
         return None;
     }
     say(RolloutDecision::Move { from, to }, &why)

@@ -2,6 +2,7 @@
 
 use super::view::{Rollout, RolloutState};
 use super::{RolloutRecord, RolloutText, Rollouts, SelfTest};
+use crate::planted::{self, Bug};
 use crate::{FunctionVersion, Stamp, TableName};
 
 /// What the rollouts of a table come to for one region.
@@ -104,7 +105,13 @@ impl Rollouts {
         // Whoever leaves a version goes back at once: what is here of the former one decides only
         // where its conflicts wait.
         let goes_back = stamped_id.is_some_and(|stamped| *stamped > wanted.id);
-        let may = goes_back || wanted.is_everywhere();
+        if goes_back && planted::is(Bug::AbortKeepsStamp) {
+            return None;
+        }
+        let is_here = wanted.regions.get(&self.me).is_some_and(|me| me.is_ready());
+        let looks_at_others =
+            !planted::is(Bug::LateRegionNotAwaited) && !planted::is(Bug::ActivateEarly);
+        let may = goes_back || wanted.is_everywhere() || !looks_at_others && is_here;
         may.then(|| RolloutRecord::Active { rollout: wanted.id.clone() })
     }
 
@@ -113,7 +120,10 @@ impl Rollouts {
         let stamps = |open: &&Rollout| standing.stamped.is_some_and(|s| s.id == open.id);
         // While it is paused nobody begins with it, and who has begun keeps to it.
         let goes = |open: &&Rollout| {
-            open.is_entered_by(&self.me) && (open.paused.is_none() || stamps(open))
+            let begins = open.is_entered_by(&self.me)
+                || planted::is(Bug::ActivateEarly)
+                    && open.regions.get(&self.me).is_some_and(|me| me.is_ready());
+            begins && (open.paused.is_none() || stamps(open))
         };
         standing.open.filter(goes).or(standing.base)
     }

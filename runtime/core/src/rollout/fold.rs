@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::record::{CreateRollout, RolloutCommand, RolloutDecision, RolloutEnd};
 use super::view::{RegionProgress, Rollout, RolloutEvent, RolloutHistory, RolloutState};
 use super::{RolloutId, RolloutPlace, RolloutRecord, RolloutText};
+use crate::planted::{self, Bug};
 use crate::{ChangeId, RegionId};
 
 /// So many lines of a rollout's history are kept in memory and shown, the last ones: someone
@@ -96,7 +97,8 @@ impl Folding {
         let CreateRollout { table, version, previous, plan, actor, why } = create;
         let rollout_id = RolloutId(id.clone());
         let saying = Saying { id, actor, why };
-        let wins = self.last.as_ref() == previous.as_ref().map(|previous| &previous.rollout);
+        let wins = self.last.as_ref() == previous.as_ref().map(|previous| &previous.rollout)
+            || planted::is(Bug::TwoRolloutsAtOnce);
         if wins && let Some(previous) = previous {
             self.settle(&previous.rollout, previous.ended, &saying);
         }
@@ -143,7 +145,11 @@ impl Folding {
 
     /// A rollout to which something can still happen.
     fn open(&mut self, rollout: &RolloutId) -> Option<&mut Rollout> {
-        self.rollouts.get_mut(rollout).filter(|rollout| rollout.state.is_open())
+        let counts = |rollout: &&mut Rollout| {
+            rollout.state.is_open()
+                || planted::is(Bug::AbortAfterComplete) && rollout.state == RolloutState::Complete
+        };
+        self.rollouts.get_mut(rollout).filter(counts)
     }
 
     fn progress(&mut self, rollout: &RolloutId, region: &RegionId) -> Option<&mut RegionProgress> {
@@ -174,7 +180,7 @@ impl Folding {
 fn command_said(rollout: &mut Rollout, command: &RolloutCommand, saying: &Saying<'_>) {
     match command {
         RolloutCommand::Promote { from, to } => {
-            let stands = rollout.paused.is_none() && rollout.place == *from;
+            let stands = rollout.stands(*from);
             if stands && rollout.plan.has(*to) {
                 rollout.go(*to);
                 rollout.note(saying, RolloutEvent::Moved { from: *from, to: *to });
@@ -187,7 +193,9 @@ fn command_said(rollout: &mut Rollout, command: &RolloutCommand, saying: &Saying
             rollout.note(saying, RolloutEvent::Paused);
         }
         RolloutCommand::Resume { pause } => {
-            if rollout.paused.as_ref() == Some(pause) {
+            let is_meant = rollout.paused.as_ref() == Some(pause)
+                || rollout.paused.is_some() && planted::is(Bug::ResumeEndsAnyPause);
+            if is_meant {
                 rollout.paused = None;
                 rollout.reason = None;
                 rollout.go(rollout.place);
@@ -205,12 +213,12 @@ fn command_said(rollout: &mut Rollout, command: &RolloutCommand, saying: &Saying
 }
 
 fn decided(rollout: &mut Rollout, decision: RolloutDecision, saying: &Saying<'_>) {
-    if rollout.owner != saying.id.region {
+    if rollout.owner != saying.id.region && !planted::is(Bug::AnyoneDecides) {
         return;
     }
     match decision {
         RolloutDecision::Move { from, to } => {
-            let stands = rollout.paused.is_none() && rollout.place == from;
+            let stands = rollout.stands(from);
             if stands && rollout.plan.next(from) == to {
                 rollout.go(to);
                 rollout.note(saying, RolloutEvent::Moved { from, to });
@@ -221,6 +229,11 @@ fn decided(rollout: &mut Rollout, decision: RolloutDecision, saying: &Saying<'_>
 }
 
 impl Rollout {
+    /// True if a step from there leads on.
+    fn stands(&self, at: RolloutPlace) -> bool {
+        self.paused.is_none() && (self.place == at || planted::is(Bug::StepsFromAnywhere))
+    }
+
     fn go(&mut self, to: RolloutPlace) {
         self.place = to;
         self.state = match to {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{RolloutEnd, RolloutId, RolloutPlace, RolloutPlan, RolloutText, SelfTest};
+use crate::planted::{self, Bug};
 use crate::{ChangeId, FunctionVersion, RegionId, TableName};
 
 /// How far a rollout is.
@@ -153,6 +154,7 @@ impl Rollout {
     pub fn is_entered_by(&self, region: &RegionId) -> bool {
         match self.place {
             RolloutPlace::Distributing | RolloutPlace::Shadow => false,
+            RolloutPlace::Stage(_) if planted::is(Bug::StagesIgnored) => true,
             RolloutPlace::Stage(number) => self.plan.stage_of(region) <= number,
             RolloutPlace::Complete => true,
         }
@@ -166,6 +168,9 @@ impl Rollout {
 
     /// Two counted regions whose self-tests came to different ends.
     pub fn differ(&self) -> Option<[(RegionId, SelfTest); 2]> {
+        if planted::is(Bug::SelfTestsNotCompared) {
+            return None;
+        }
         let tests = self.regions.iter().filter_map(|(r, at)| Some((r.clone(), at.self_test?)));
         let mut tests = tests.collect::<Vec<_>>().into_iter();
         let first = tests.next()?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use syncline_applier::Loaded;
 use syncline_core::{
-    FunctionVersion, Gate, NewRollout, RegionId, Rollout, RolloutAsk, RolloutCounters,
+    FunctionVersion, Gate, NewRollout, RegionId, RolloutAsk, RolloutCounters,
     RolloutDecision, RolloutGates, RolloutId, RolloutPlace, RolloutPlan, RolloutRecord,
     RolloutStage, RolloutState, RolloutText, SelfTest, Stamp, TableName,
 };
@@ -188,12 +188,7 @@ impl World {
         for region in 0..self.regions.len() {
             let Some(running) = self.running(region) else { continue };
             let rollouts = running.control.control().rollouts();
-            let name = running.site.region.clone();
-            let failed = |rollout: &&Rollout| {
-                let me = rollout.regions.get(&name);
-                me.is_some_and(|me| me.unready.is_some()) || rollout.differ().is_some()
-            };
-            let versions: Vec<_> = rollouts.iter().filter(failed).map(|r| r.version).collect();
+            let versions: Vec<_> = rollouts.iter().map(|rollout| rollout.version).collect();
             for version in versions {
                 running.control.self_tested(version, Ok(self_test(version)));
             }
