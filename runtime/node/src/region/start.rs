@@ -20,7 +20,7 @@ use super::donor::Donor;
 use super::links::LinkStates;
 use super::members::Members;
 use super::publisher::{self, Feeds};
-use super::readers::{OpenError, Readers, Threads, wanted};
+use super::readers::{OpenError, Opened, Readers, Threads, wanted};
 use super::shard::{Shard, ShardWork};
 use super::startup::{self, Startup};
 use super::syncer;
@@ -257,7 +257,7 @@ fn run(
     feeds: &Arc<Feeds>,
     bus: &Arc<dyn Bus>,
     publisher: Box<dyn syncline_bus::Publisher>,
-    logs: Vec<(RegionId, Result<Box<dyn syncline_bus::Reader>, OpenError>)>,
+    logs: Vec<(RegionId, Opened)>,
 ) -> Region {
     let count = SHARDS_MAX.min(shared.site.partitions.get()) as usize;
     let (tickets, ticketed) = syncer::tickets();
