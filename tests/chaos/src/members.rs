@@ -100,14 +100,9 @@ fn take_over(
         }
     }
     let region = scene.serves[joiner].region.clone();
-    let mut seen = String::new();
     wait_for("the region to join", JOIN_WAIT, || {
         let ready = region.request("GET", "/readyz", &[], None)?;
         let said = String::from_utf8_lossy(&ready.body).into_owned();
-        if said != seen {
-            eprintln!("  {said}");
-            seen.clone_from(&said);
-        }
         ensure!(ready.status == 200, "{said}");
         Ok(())
     })

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use syncline_core::{Hlc, PartitionMeta};
 use syncline_store::MemoryStore;
 use syncline_store::kv::node::{self, NodeFacts};
@@ -17,7 +15,7 @@ fn copying() -> Copying {
 }
 
 /// A donor that has a record in its outbox that is larger than a page.
-fn donor() -> Arc<MemoryStore> {
+fn donor() -> MemoryStore {
     let store = MemoryStore::new();
     let mut batch = Batch::new();
     let Copying { donor, partitions, .. } = copying();
@@ -33,7 +31,7 @@ fn donor() -> Arc<MemoryStore> {
 
 fn pages(attempt: u64) -> Vec<Page> {
     let mut stream = Vec::new();
-    let copied = write_copy(&copying(), &*donor(), &mut stream).unwrap();
+    let copied = write_copy(&copying(), &donor(), &mut stream).unwrap();
     assert_eq!(copied.bytes, stream.len() as u64);
     PagesMade::new(&copying(), attempt, copied, &*stream).map(Result::unwrap).collect()
 }
@@ -64,14 +62,14 @@ fn a_copy_arrives_as_it_was_made() {
     assert_eq!((whole.bytes, assembly.bytes), (gathered.len() as u64, gathered.len() as u64));
     assert_eq!(whole.sha256, <[u8; 32]>::from(Sha256::digest(&gathered)));
     let store = MemoryStore::new();
-    assert_eq!(read_copy(&*gathered, &*store).unwrap(), whole.pairs);
+    assert_eq!(read_copy(&*gathered, &store).unwrap(), whole.pairs);
     let expected = MemoryStore::new();
     let Copying { donor: from, joiner, partitions, positions } = copying();
-    join_from(&from, &*donor(), &positions, &joiner, &*expected, partitions).unwrap();
+    join_from(&from, &donor(), &positions, &joiner, &expected, partitions).unwrap();
     let all = Scan::prefix(b"");
     assert_eq!(store.scan(&all).unwrap(), expected.scan(&all).unwrap());
-    assert_eq!(node::get(&*store).unwrap().unwrap().region, joiner);
-    let positions = |number| meta::get(&*store, number).unwrap().unwrap().positions;
+    assert_eq!(node::get(&store).unwrap().unwrap().region, joiner);
+    let positions = |number| meta::get(&store, number).unwrap().unwrap().positions;
     assert_eq!(positions(0), vec![]);
     assert_eq!(positions(1), vec![(from.clone(), 77)]);
     assert_eq!(positions(syncline_core::CONTROL_PARTITION), vec![(from, 78)]);
@@ -115,8 +113,8 @@ fn what_is_no_page_and_no_copy_is_no_panic() {
         }
     }
     let mut stream = Vec::new();
-    write_copy(&copying(), &*donor(), &mut stream).unwrap();
+    write_copy(&copying(), &donor(), &mut stream).unwrap();
     for bad in [&stream[..3], &stream[..9], &[255; 64], &stream[..stream.len() - 1]] {
-        assert!(read_copy(bad, &*MemoryStore::new()).is_err() || bad.len() < 4);
+        assert!(read_copy(bad, &MemoryStore::new()).is_err() || bad.len() < 4);
     }
 }

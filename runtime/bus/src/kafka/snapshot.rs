@@ -17,13 +17,15 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::client::Told;
 use super::topics::{MESSAGE_BYTES_MAX, admin, patience, replicas, wait_for};
 use super::{ANSWER_WAIT, ENDS_WAIT, Log, TopicSettings};
-use crate::{BusError, SnapshotPage, SnapshotReader, SnapshotWriter};
+use crate::{BusError, SNAPSHOT_PAGE_BYTES_MAX, SnapshotPage, SnapshotReader, SnapshotWriter};
 
 /// A page that is not confirmed by then is given up, and its caller appends it again: unlike a
 /// record of a log, it waits in no outbox.
 const PAGE_WAIT: Duration = Duration::from_secs(20);
 /// How long to wait for room in the client's queue.
 const ROOM_LOOK: Duration = Duration::from_millis(5);
+/// So much is asked for at once.
+const PAGES_BYTES_MAX: usize = 8 * SNAPSHOT_PAGE_BYTES_MAX;
 /// How often a topic that is not there is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// A reader that got nothing for so long looks whether the topic is still the one it was.
@@ -191,8 +193,10 @@ impl Reader {
         }
         self.look_at = Instant::now() + LOOK_AGAIN;
         let failed = self.log.failed("read a snapshot");
-        let consumer: BaseConsumer<Told> =
-            self.log.cluster.consumer_config().create_with_context(Told).map_err(&failed)?;
+        let mut config = self.log.cluster.consumer_config();
+        // One partition is all there is to read.
+        config.set("max.partition.fetch.bytes", PAGES_BYTES_MAX.to_string());
+        let consumer: BaseConsumer<Told> = config.create_with_context(Told).map_err(&failed)?;
         let (start, end) = match consumer.fetch_watermarks(&self.topic, 0, ANSWER_WAIT) {
             Ok(ends) => ends,
             Err(KafkaError::MetadataFetch(

@@ -31,6 +31,9 @@ pub(super) enum OpenError {
     Store(#[from] StoreError),
 }
 
+/// A log, or why it cannot be read.
+pub(super) type Opened = Result<Box<dyn Reader>, OpenError>;
+
 /// The readers of a region. A region is read only once the partitions know it: what they do not
 /// know is foreign to them.
 pub(super) struct Readers {
@@ -52,11 +55,7 @@ pub(super) fn wanted(me: &RegionId, membership: &Membership) -> BTreeSet<RegionI
 
 impl Readers {
     /// Opens a region's log where the last commits ended.
-    pub(super) fn open(
-        shared: &Shared,
-        bus: &dyn Bus,
-        source: &RegionId,
-    ) -> Result<Box<dyn Reader>, OpenError> {
+    pub(super) fn open(shared: &Shared, bus: &dyn Bus, source: &RegionId) -> Opened {
         let from = positions(&shared.site, source)?;
         Ok(bus.reader(source, &from)?)
     }
@@ -93,7 +92,7 @@ impl Readers {
     }
 
     /// Reads a log, or notes why it cannot be read.
-    pub(super) fn read(&mut self, source: &RegionId, log: Result<Box<dyn Reader>, OpenError>) {
+    pub(super) fn read(&mut self, source: &RegionId, log: Opened) {
         let links = &self.shared.links;
         let state = links.get(source).unwrap_or_else(|| links.add(source));
         let log = match log {

@@ -22,7 +22,7 @@ use super::links::LinkStates;
 use super::members::Members;
 use super::observe::{self, Observer, ShadowQueue};
 use super::publisher::{self, Feeds};
-use super::readers::{OpenError, Readers, Threads, wanted};
+use super::readers::{OpenError, Opened, Readers, Threads, wanted};
 use super::shard::{Shard, ShardWork};
 use super::startup::{self, Startup};
 use super::syncer;
@@ -260,9 +260,6 @@ fn load(site: &Site<DiskStore>, host: &Host) -> Result<Restored, StartError> {
     let restored = restore(site, load);
     restored.map_err(|source| StartError::Store { region: region.clone(), source })
 }
-
-/// A log that is to be read, or why it cannot be.
-type Opened = Result<Box<dyn syncline_bus::Reader>, OpenError>;
 
 fn run(
     shared: Arc<Shared>,

@@ -11,5 +11,6 @@ mod cut_and_heal;
 mod data_folder;
 mod hostile;
 mod inserts;
+mod members;
 mod no_laws;
 mod quarantine;
