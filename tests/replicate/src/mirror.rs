@@ -14,14 +14,14 @@ use crate::topic::{Topic, is_whole};
 
 /// As the settings' authors and users have them where throughput counts, and nothing waits long: two
 /// tasks, batches of 128 KiB that wait 5 ms at most. Nothing but the topic is copied. A pause is no
-/// reason for the worker to leave its group.
+/// reason for the worker to leave its group, which is named after the cluster that it copies from.
 const PROPERTIES: &str = "\
-clusters = from, to
-from.bootstrap.servers = @FROM@
+clusters = @NAME@, to
+@NAME@.bootstrap.servers = @FROM@
 to.bootstrap.servers = @TO@
-from->to.enabled = true
-to->from.enabled = false
-from->to.topics = @TOPIC@
+@NAME@->to.enabled = true
+to->@NAME@.enabled = false
+@NAME@->to.topics = @TOPIC@
 replication.factor = 1
 offset-syncs.topic.replication.factor = 1
 offset.storage.replication.factor = 1
@@ -35,7 +35,7 @@ sync.topic.configs.enabled = false
 refresh.groups.enabled = false
 refresh.topics.interval.seconds = 5
 consumer.poll.timeout.ms = 100
-from.consumer.fetch.max.wait.ms = 10
+@NAME@.consumer.fetch.max.wait.ms = 10
 to.producer.linger.ms = 5
 to.producer.batch.size = 131072
 to.session.timeout.ms = 600000
@@ -54,7 +54,8 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    /// Starts it, and pauses it once it copies. `from` and `to` are addresses of brokers.
+    /// Starts it, and pauses it once it copies. `from` and `to` are addresses of brokers; `name` is
+    /// new to them.
     ///
     /// # Errors
     /// It does not start, or copies nothing.
@@ -62,16 +63,15 @@ impl Mirror {
         jars: &Jars,
         folder: &Path,
         [from, to]: [&str; 2],
-        original: &Topic,
-        topic: &str,
-        partitions: u32,
+        name: &str,
+        (topic, original): (&str, &Topic),
     ) -> Result<Self> {
         fs::create_dir_all(folder).context("make a folder for MirrorMaker 2")?;
         let settings = folder.join("mirror.properties");
-        let text = PROPERTIES.replace("@FROM@", from).replace("@TO@", to);
+        let text = PROPERTIES.replace("@FROM@", from).replace("@TO@", to).replace("@NAME@", name);
         fs::write(&settings, text.replace("@TOPIC@", &topic.replace('.', "\\\\.")))
             .context("write the settings of MirrorMaker 2")?;
-        let copy = Topic::of(to, format!("from.{topic}"), partitions)?;
+        let copy = Topic::of(to, format!("{name}.{topic}"), original.partitions())?;
         let mut process = Process::new("MirrorMaker 2", folder.join("log"));
         let mut java = jars.program("org.apache.kafka.connect.mirror.MirrorMaker", &OPTIONS);
         process.start(java.arg(&settings), &[])?;

@@ -138,7 +138,7 @@ pub fn measure(
     let mirror = if beside {
         let addresses = [brokers.addresses[0].as_str(), brokers.addresses[1].as_str()];
         let place = folder.path().join("mirror");
-        Some(Mirror::start(&brokers.jars, &place, addresses, &log, &topic, PARTITIONS)?)
+        Some(Mirror::start(&brokers.jars, &place, addresses, &origin_name, (&topic, &log))?)
     } else {
         None
     };

@@ -28,6 +28,11 @@ impl Topic {
         Ok(Self { client, name, partitions })
     }
 
+    /// How many partitions it has.
+    pub fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
     /// Of each partition the offset behind its last record; none where it is not there.
     pub fn ends(&self) -> Option<Vec<i64>> {
         let end = |partition: u32| {
