@@ -16,6 +16,9 @@ use thiserror::Error;
 pub use bus::BusConfig;
 use bus::{BusSection, PeerSection};
 
+/// They stand in every record.
+pub const REGION_TAGS_MAX: usize = 16;
+
 /// In front of the names of environment variables: `SYNCLINE_API__LISTEN` is `listen` of `[api]`.
 const ENVIRONMENT_PREFIX: &str = "SYNCLINE_";
 /// Variables of the command line, which are no configuration.
@@ -70,6 +73,8 @@ pub struct Config {
     pub regions: Vec<RegionId>,
     /// In whose logs the others are heard, and whether this region passes on what it hears.
     pub routes: Routes,
+    /// What this region's records are tagged with besides its name.
+    pub tags: Vec<RegionId>,
     /// Where the region's data is.
     pub data: PathBuf,
     /// What keeps the region's store.
@@ -102,6 +107,7 @@ struct RegionSection {
     data: Option<PathBuf>,
     incarnation: Option<u32>,
     forwards: bool,
+    tags: Vec<RegionName>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -342,6 +348,14 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
     }
     let routes = routes::routes(&region, config.region.forwards, &config.regions)
         .map_err(|(section, key, reason)| wrong(&section, key, reason))?;
+    let tags: Vec<RegionId> = config.region.tags.into_iter().map(|tag| tag.0).collect();
+    if tags.len() > REGION_TAGS_MAX {
+        let reason = format!("{} tags, the limit is {REGION_TAGS_MAX}", tags.len());
+        return Err(wrong("region", "tags", reason));
+    }
+    if let Some(tag) = tags.iter().enumerate().find(|(at, tag)| tags[..*at].contains(tag)) {
+        return Err(wrong("region", "tags", format!("{} stands there twice", tag.1)));
+    }
     let folder = file.parent().unwrap_or_else(|| Path::new(""));
     let partitions = config.bus.partitions.map_or_else(default_partitions, |p| p.0);
     let bus = bus::bus(folder, config.bus, partitions, &config.regions)
@@ -350,6 +364,7 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
         region,
         regions,
         routes,
+        tags,
         data: folder.join(data),
         engine: config.store.engine.map_or_else(Engine::default, Engine::from),
         listen,

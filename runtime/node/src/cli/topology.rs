@@ -33,6 +33,8 @@ struct Region {
     #[serde(default)]
     via: Option<String>,
     #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
     link: Option<String>,
     #[serde(default)]
     lag_ms: Option<u64>,
@@ -103,11 +105,12 @@ impl Topology {
                 region.waiting.to_string(),
                 region.in_quarantine.to_string(),
                 region.watermark.clone().unwrap_or_default(),
+                region.tags.join(" "),
             ]
         };
         let rows: Vec<_> = self.regions.iter().map(row).collect();
         let links = output::table(
-            ["REGION", "LINK", "VIA", "LAG", "WAITING", "QUARANTINE", "WATERMARK"],
+            ["REGION", "LINK", "VIA", "LAG", "WAITING", "QUARANTINE", "WATERMARK", "TAGS"],
             &rows,
         );
         format!("{head}\n{links}")
@@ -138,7 +141,7 @@ mod tests {
                    "watermark":"1795203212955.00000"},
                   {"region":"eu-west-1","self":false,"link":"cut","lag_ms":1250,"waiting":2,"in_quarantine":7,
                    "watermark":"1795203211705.00001"},
-                  {"region":"ap-south-1","self":false,"via":"eu-west-1","link":"silent","lag_ms":null,"waiting":0,
+                  {"region":"ap-south-1","self":false,"via":"eu-west-1","tags":["ap-south-1","apac"],"link":"silent","lag_ms":null,"waiting":0,
                    "watermark":null}]}"#,
         )
         .unwrap();
@@ -150,10 +153,10 @@ mod tests {
         outbox       3
         waiting      0
 
-        REGION      LINK      VIA        LAG      WAITING  QUARANTINE  WATERMARK
+        REGION      LINK      VIA        LAG      WAITING  QUARANTINE  WATERMARK            TAGS
         us-east-1   (itself)  -          -        0        0           1795203212955.00000
         eu-west-1   cut       -          1250 ms  2        7           1795203211705.00001
-        ap-south-1  silent    eu-west-1  -        0        0
+        ap-south-1  silent    eu-west-1  -        0        0                                ap-south-1 apac
         ");
     }
 

@@ -136,7 +136,7 @@ fn produce(
     lane: Lane,
     step: FeedStep,
 ) -> Result<(), Failure> {
-    let due = portion(&shared.site.store, lane, step).map_err(Failure::Outbox)?;
+    let due = portion(&shared.site, lane, step).map_err(Failure::Outbox)?;
     let Some(due) = due else { return Ok(()) };
     bus.produce(&due.records).map_err(Failure::Bus)?;
     feeds.with(|feeds| feeds.produced(&due));
