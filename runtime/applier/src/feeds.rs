@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use syncline_bus::{BadFrame, Envelope, Lane, Outgoing, encode_heartbeat};
+use syncline_bus::{BadFrame, Envelope, Lane, Outgoing, encode_tagged_heartbeat};
 use syncline_core::{Feed, FeedStep, Forward, ForwardedBeat, Heartbeat, Hlc, PassOn, RegionId};
 use syncline_store::kv::{outbox, received};
 use syncline_store::{Store, StoreError};
 use thiserror::Error;
 
-use crate::partition_of_lane;
+use crate::{Site, partition_of_lane};
 
 /// Records and bytes that go to the bus at once.
 const RECORDS_MAX: usize = 512;
@@ -103,27 +103,30 @@ impl Feeds {
     /// The whole portion is in the log.
     pub fn produced(&mut self, portion: &Portion) {
         let Some(feed) = self.0.get_mut(&portion.lane) else { return };
+        let records = portion.records.len();
         match &portion.meaning {
             Meaning::Changes(upto) => feed.produced(*upto),
             Meaning::Heartbeat(hlc) => feed.beat(*hlc),
-            Meaning::PassedOn(what) => feed.passed_on(what),
-            Meaning::Forwarded(region, upto) => feed.forwarded(region, *upto),
+            Meaning::PassedOn(what) => feed.passed_on(what, records),
+            Meaning::Forwarded(region, upto) => feed.forwarded(region, *upto, records),
             Meaning::ForwardedBeat(region, hlc) => feed.forwarded_beat(region, *hlc),
         }
     }
 }
 
 /// Reads what a step asks for. None if there is nothing to be done.
-pub fn portion(
-    store: &(impl Store + ?Sized),
+pub fn portion<S: Store>(
+    site: &Site<S>,
     lane: Lane,
     step: FeedStep,
 ) -> Result<Option<Portion>, FeedError> {
+    let store = &site.store;
     let partition = partition_of_lane(lane);
     let (page, meaning) = match step {
         FeedStep::Idle => return Ok(None),
         FeedStep::Heartbeat(beat) => {
-            let records = vec![Outgoing { lane, envelope: encode_heartbeat(&beat) }];
+            let envelope = encode_tagged_heartbeat(&beat, &site.tags);
+            let records = vec![Outgoing { lane, envelope }];
             return Ok(Some(Portion { records, lane, meaning: Meaning::Heartbeat(beat.hlc) }));
         }
         FeedStep::Changes { after, upto } => {

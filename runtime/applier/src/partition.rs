@@ -1,6 +1,6 @@
 //! One partition's turn: what was read and what clients write becomes one commit.
 
-use syncline_bus::{Envelope, Lane, encode_change};
+use syncline_bus::{Envelope, Lane, encode_tagged_change};
 use syncline_core::planted::{self, Bug};
 use syncline_core::{
     Alarm, Batch as CoreBatch, ChangeRecord, ChangeVerdict, Commit, ConflictRecord, ConflictWrite,
@@ -323,7 +323,7 @@ fn write<S: Store, R>(
         received::delete_upto(&mut disk, &site.store, commit.partition, region, *upto)?;
     }
     let limit = ConflictLimit(site.limits.conflicts);
-    let encode = |record: &ChangeRecord| encode_change(record).to_bytes();
+    let encode = |record: &ChangeRecord| encode_tagged_change(record, &site.tags).to_bytes();
     write_commit(&mut disk, &site.store, commit, limit, encode)?;
     site.store.commit(disk)
 }

@@ -34,6 +34,8 @@ pub struct Site<S> {
     pub regions: Vec<RegionId>,
     /// In whose logs the others are heard, and whether this region passes on what it hears.
     pub routes: Routes,
+    /// What this region's records are tagged with besides its name.
+    pub tags: Vec<RegionId>,
     /// Into how many partitions rows are spread.
     pub partitions: PartitionCount,
     /// The limits.
@@ -77,6 +79,7 @@ impl<S> Site<S> {
             region,
             regions,
             routes: Routes::default(),
+            tags: Vec::new(),
             partitions,
             limits,
             store,
@@ -94,6 +97,12 @@ impl<S> Site<S> {
     #[must_use]
     pub fn with_routes(self, routes: Routes) -> Self {
         Self { routes, ..self }
+    }
+
+    /// The same, with further tags on the records that this region makes.
+    #[must_use]
+    pub fn with_tags(self, tags: Vec<RegionId>) -> Self {
+        Self { tags, ..self }
     }
 
     /// Takes in the log of a region.

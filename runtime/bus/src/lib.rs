@@ -36,5 +36,5 @@ pub use envelope::{BadFrame, Envelope};
 pub use kafka::{Cluster, KafkaBus, KafkaOptions, TopicSettings, TopicsFound};
 pub use wire::{
     DecodeError, Decoded, HEARTBEAT_KEY, PAYLOAD_BYTES_MAX, WIRE_VERSION, decode, encode_change,
-    encode_control, encode_heartbeat,
+    encode_control, encode_heartbeat, encode_tagged_change, encode_tagged_heartbeat, region_tags,
 };

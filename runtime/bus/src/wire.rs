@@ -16,8 +16,10 @@ mod rollout;
 use syncline_core::{ChangeRecord, ControlRecord, Heartbeat};
 use thiserror::Error;
 
-pub use decode::decode;
-pub use encode::{encode_change, encode_control, encode_heartbeat};
+pub use decode::{decode, region_tags};
+pub use encode::{
+    encode_change, encode_control, encode_heartbeat, encode_tagged_change, encode_tagged_heartbeat,
+};
 
 /// The `v` that this software writes, and the only one that it reads.
 pub const WIRE_VERSION: u64 = 1;

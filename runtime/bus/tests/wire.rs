@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use records::*;
 use syncline_bus::{
     DecodeError, Decoded, Envelope, PAYLOAD_BYTES_MAX, decode, encode_change, encode_control,
-    encode_heartbeat,
+    encode_heartbeat, encode_tagged_change, encode_tagged_heartbeat, region_tags,
 };
 use syncline_core::{
     CHUNK_BYTES_MAX, ControlBody, Cut, FunctionVersion, Hlc, IMAGE_BYTES_MAX, Image,
@@ -487,4 +487,21 @@ proptest! {
             assert_sound(&envelope);
         }
     }
+}
+
+#[test]
+fn tags_stand_behind_the_regions_own_name() {
+    let tags = ["emea", "us-east-1", "prod"].map(|tag| tag.parse().unwrap());
+    for envelope in
+        [encode_tagged_change(&update(), &tags), encode_tagged_heartbeat(&heartbeat(), &tags)]
+    {
+        let said = "\"region_tags\":[\"us-east-1\",\"emea\",\"prod\"]}";
+        assert!(String::from_utf8_lossy(&envelope.payload).ends_with(said));
+        assert!(decode(&envelope).is_ok());
+        let read: Vec<String> = region_tags(&envelope).iter().map(ToString::to_string).collect();
+        assert_eq!(read, ["us-east-1", "emea", "prod"]);
+        let renamed = replaced(&envelope, said, "\"region_tags\":[\"emea\"]}");
+        assert!(matches!(decode(&renamed), Err(DecodeError::Undecodable(_))));
+    }
+    assert!(region_tags(&encode_control(&chunk())).is_empty());
 }

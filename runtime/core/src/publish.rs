@@ -7,6 +7,10 @@ use std::sync::Arc;
 use crate::planted::{self, Bug};
 use crate::{Heartbeat, Hlc, PassOn, RegionId};
 
+/// After so many records of others a region says its last heartbeat once more: what it finds at the
+/// end of its own log when it starts must tell how far it was, and it looks 2,048 records back.
+const SAID_AGAIN_AFTER: usize = 1024;
+
 /// What to produce next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FeedStep {
@@ -82,6 +86,10 @@ pub struct Feed {
     forwarding: BTreeMap<RegionId, Forwarding>,
     /// Whose turn it was last; none: this region's own.
     last: Option<RegionId>,
+    /// This region's last heartbeat that was produced.
+    said: Option<Heartbeat>,
+    /// Records of others since this region's last one.
+    of_others: usize,
 }
 
 impl Feed {
@@ -94,6 +102,8 @@ impl Feed {
             passing_on: BTreeMap::new(),
             forwarding: BTreeMap::new(),
             last: None,
+            said: None,
+            of_others: 0,
         }
     }
 
@@ -129,6 +139,9 @@ impl Feed {
 
     /// What to produce next.
     pub fn next(&self) -> FeedStep {
+        if let Some(beat) = self.said.as_ref().filter(|_| self.of_others >= SAID_AGAIN_AFTER) {
+            return FeedStep::Heartbeat(beat.clone());
+        }
         if let Some(what) = self.passing_on.values().next() {
             return FeedStep::PassOn(what.clone());
         }
@@ -136,7 +149,7 @@ impl Feed {
         let last = self.last.as_ref();
         let behind = last.map_or(Bound::Unbounded, Bound::Excluded);
         let upto = last.map_or(Bound::Unbounded, Bound::Included);
-        let others = |from, upto| self.of_others(from, upto);
+        let others = |from, upto| self.to_forward(from, upto);
         let step = others(behind, Bound::Unbounded).or_else(|| self.own());
         step.or_else(|| others(Bound::Unbounded, upto)).unwrap_or(FeedStep::Idle)
     }
@@ -153,7 +166,7 @@ impl Feed {
     }
 
     /// What is to be passed on of the first region that has anything.
-    fn of_others(&self, from: Bound<&RegionId>, upto: Bound<&RegionId>) -> Option<FeedStep> {
+    fn to_forward(&self, from: Bound<&RegionId>, upto: Bound<&RegionId>) -> Option<FeedStep> {
         let mut others = self.forwarding.range::<RegionId, _>((from, upto));
         others.find_map(|(region, forwarding)| forwarding.next(region))
     }
@@ -161,11 +174,13 @@ impl Feed {
     /// All changes of the outbox up to here have been produced.
     pub fn produced(&mut self, upto: Hlc) {
         self.produced = self.produced.max(upto);
-        self.last = None;
+        self.own_was_last();
     }
 
-    /// What someone lacks of another region has been produced up to and with `after`.
-    pub fn passed_on(&mut self, what: &PassOn) {
+    /// What someone lacks of another region has been produced up to and with `after`, in so many
+    /// records.
+    pub fn passed_on(&mut self, what: &PassOn, records: usize) {
+        self.of_others += records;
         let Some(known) = self.passing_on.get_mut(&what.region) else { return };
         known.after = what.after;
         if known.after >= known.upto {
@@ -173,8 +188,9 @@ impl Feed {
         }
     }
 
-    /// The changes of another region have been produced up to here.
-    pub fn forwarded(&mut self, region: &RegionId, upto: Hlc) {
+    /// The changes of another region have been produced up to here, in so many records.
+    pub fn forwarded(&mut self, region: &RegionId, upto: Hlc, records: usize) {
+        self.of_others += records;
         let Some(known) = self.forwarding.get_mut(region) else { return };
         known.produced = known.produced.max(upto);
         self.last = Some(region.clone());
@@ -182,6 +198,7 @@ impl Feed {
 
     /// The heartbeat of another region has been produced.
     pub fn forwarded_beat(&mut self, region: &RegionId, hlc: Hlc) {
+        self.of_others += 1;
         let Some(known) = self.forwarding.get_mut(region) else { return };
         if known.heartbeat.as_ref().is_some_and(|beat| beat.hlc <= hlc) {
             known.heartbeat = None;
@@ -192,9 +209,14 @@ impl Feed {
     /// The heartbeat has been produced.
     pub fn beat(&mut self, hlc: Hlc) {
         if self.heartbeat.as_ref().is_some_and(|beat| beat.hlc <= hlc) {
-            self.heartbeat = None;
+            self.said = self.heartbeat.take();
         }
+        self.own_was_last();
+    }
+
+    fn own_was_last(&mut self) {
         self.last = None;
+        self.of_others = 0;
     }
 }
 
@@ -269,9 +291,9 @@ mod tests {
         feed.pass_on(what(4));
         feed.pass_on(what(2));
         assert_eq!(feed.next(), FeedStep::PassOn(what(2)));
-        feed.passed_on(&what(6));
+        feed.passed_on(&what(6), 4);
         assert_eq!(feed.next(), FeedStep::PassOn(what(6)));
-        feed.passed_on(&what(8));
+        feed.passed_on(&what(8), 2);
         assert_eq!(feed.next(), FeedStep::Idle);
     }
 
@@ -310,11 +332,11 @@ mod tests {
                     format!("own beat {}", beat.hlc.bits())
                 }
                 FeedStep::PassOn(what) => {
-                    feed.passed_on(&PassOn { after: what.upto, ..what.clone() });
+                    feed.passed_on(&PassOn { after: what.upto, ..what.clone() }, 1);
                     format!("again {} to {}", what.after.bits(), what.upto.bits())
                 }
                 FeedStep::Forward(what) => {
-                    feed.forwarded(&what.region, what.upto);
+                    feed.forwarded(&what.region, what.upto, 1);
                     format!("{} {} to {}", what.region, what.after.bits(), what.upto.bits())
                 }
                 FeedStep::ForwardHeartbeat(beat) => {
@@ -348,6 +370,21 @@ mod tests {
         let region = "far".parse().unwrap();
         feed.pass_on(PassOn { region, after: hlc(2), upto: hlc(5) });
         assert_eq!(produced(&mut feed), ["again 2 to 5"]);
+    }
+
+    #[test]
+    fn the_end_of_a_log_tells_of_its_own_region_however_much_it_passes_on() {
+        let mut feed = Feed::starting_after(hlc(0), hlc(0));
+        feed.synced(Some(hlc(3)), Some(beat(4, 3)));
+        assert_eq!(produced(&mut feed), ["own to 3", "own beat 4"]);
+        let region: RegionId = "far".parse().unwrap();
+        for (n, steps) in [(1, "far 0 to 10"), (2, "far 10 to 20")] {
+            feed.forward(forward(n * 10, None));
+            assert_eq!(produced(&mut feed), [steps]);
+            feed.forwarded(&region, hlc(n * 10), SAID_AGAIN_AFTER - 2);
+        }
+        feed.forward(forward(30, None));
+        assert_eq!(produced(&mut feed), ["own beat 4", "far 20 to 30"]);
     }
 
     #[test]

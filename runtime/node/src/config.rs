@@ -16,6 +16,9 @@ use thiserror::Error;
 pub use bus::BusConfig;
 use bus::{BusSection, PeerSection};
 
+/// They stand in every record.
+pub const REGION_TAGS_MAX: usize = 16;
+
 /// In front of the names of environment variables: `SYNCLINE_API__LISTEN` is `listen` of `[api]`.
 const ENVIRONMENT_PREFIX: &str = "SYNCLINE_";
 /// Variables of the command line, which are no configuration.
@@ -74,6 +77,8 @@ pub struct Config {
     pub join_from: Option<RegionId>,
     /// In whose logs the others are heard, and whether this region passes on what it hears.
     pub routes: Routes,
+    /// What this region's records are tagged with besides its name.
+    pub tags: Vec<RegionId>,
     /// Where the region's data is.
     pub data: PathBuf,
     /// What keeps the region's store.
@@ -107,6 +112,7 @@ struct RegionSection {
     incarnation: Option<u32>,
     join_from: Option<String>,
     forwards: bool,
+    tags: Vec<RegionName>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -355,6 +361,7 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
         .map_err(|reason| wrong("region", "join_from", reason))?;
     let routes = routes::routes(&region, config.region.forwards, &config.regions)
         .map_err(|(section, key, reason)| wrong(&section, key, reason))?;
+    let tags = tags(config.region.tags).map_err(|reason| wrong("region", "tags", reason))?;
     let folder = file.parent().unwrap_or_else(|| Path::new(""));
     let partitions = config.bus.partitions.map_or_else(default_partitions, |p| p.0);
     let bus = bus::bus(folder, config.bus, partitions, &config.regions)
@@ -365,6 +372,7 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
         founders,
         join_from,
         routes,
+        tags,
         data: folder.join(data),
         engine: config.store.engine.map_or_else(Engine::default, Engine::from),
         listen,
@@ -372,6 +380,17 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
         partitions,
         limits: config.limits,
     })
+}
+
+fn tags(tags: Vec<RegionName>) -> Result<Vec<RegionId>, String> {
+    let tags: Vec<RegionId> = tags.into_iter().map(|tag| tag.0).collect();
+    if tags.len() > REGION_TAGS_MAX {
+        return Err(format!("{} tags, the limit is {REGION_TAGS_MAX}", tags.len()));
+    }
+    match tags.iter().enumerate().find(|(at, tag)| tags[..*at].contains(tag)) {
+        Some((_, tag)) => Err(format!("{tag} stands there twice")),
+        None => Ok(tags),
+    }
 }
 
 /// The region that this one takes its data over from. One that was not there at the start has to

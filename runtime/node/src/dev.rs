@@ -52,6 +52,7 @@ pub fn run(options: DevOptions) -> Result<()> {
                 region: region.clone(),
                 regions: regions.clone(),
                 routes: Routes::default(),
+                tags: Vec::new(),
                 data: options.data.join(region.as_str()),
                 engine: Engine::default(),
                 partitions: default_partitions(),

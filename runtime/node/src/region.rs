@@ -77,6 +77,8 @@ pub struct RegionOptions {
     pub regions: Vec<RegionId>,
     /// In whose logs it hears the others, and whether it passes on what it hears.
     pub routes: Routes,
+    /// What its records are tagged with besides its name.
+    pub tags: Vec<RegionId>,
     /// Its folder.
     pub data: PathBuf,
     /// What keeps its store.
@@ -186,6 +188,11 @@ impl Region {
     /// In whose logs it hears the others, and whether it passes on what it hears.
     pub fn routes(&self) -> &Routes {
         &self.shared.site.routes
+    }
+
+    /// What its records are tagged with besides its name.
+    pub fn tags(&self) -> &[RegionId] {
+        &self.shared.site.tags
     }
 
     /// The store, for reading.

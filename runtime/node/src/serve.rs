@@ -46,6 +46,7 @@ pub fn run(file: &Path, compiler: Compiler) -> Result<()> {
         region: config.region,
         regions: config.founders,
         routes: config.routes,
+        tags: config.tags,
         data: config.data,
         engine: config.engine,
         partitions: config.partitions,

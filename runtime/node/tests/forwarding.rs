@@ -83,6 +83,7 @@ impl World {
             region: region(name),
             regions: self.names.iter().map(|name| region(name)).collect(),
             routes: self.routes(name),
+            tags: vec![region("everywhere"), region(name)],
             data: data.join(name),
             engine: Engine::default(),
             partitions: PartitionCount::new(PARTITIONS).unwrap(),
@@ -187,6 +188,8 @@ fn spokes_hear_each_other_through_the_hub() {
     wait_for("the spokes hear each other", || world.link("x", "y").state == "up");
     assert_eq!(world.link("x", "y").via.as_deref(), Some("hub"));
     assert_eq!(world.link("hub", "y").via, None);
+    let tags = ["y", "everywhere"].map(region);
+    wait_for("tags are told", || world.link("x", "y").tags == tags);
 
     // One is cut off: the others go on, and it is sent what it missed.
     world.cuts.set(&region("hub"), &region("x"), true);

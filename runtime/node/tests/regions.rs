@@ -47,6 +47,7 @@ fn options(data: &Path, name: &str, limits: LimitsConfig) -> RegionOptions {
         region: region(name),
         regions: vec![region("a"), region("b")],
         routes: Routes::default(),
+        tags: Vec::new(),
         data: data.join(name),
         engine: Engine::default(),
         partitions: partitions(),

@@ -20,6 +20,7 @@ fn start(data: &std::path::Path) -> String {
         region: region.clone(),
         regions: vec![region],
         routes: syncline_core::Routes::default(),
+        tags: Vec::new(),
         data: data.join("region-0"),
         engine: Engine::default(),
         partitions: default_partitions(),

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use syncline_core::{
-    Change, ChangeId, ChangeRecord, ControlRecord, Heartbeat, Operation, RowKey, RowPk, Stamp,
+    Change, ChangeId, ChangeRecord, ControlRecord, Heartbeat, Operation, RegionId, RowKey, RowPk,
+    Stamp,
 };
 
 use super::civil::rfc3339;
@@ -212,4 +213,17 @@ fn control_record(
     let record = ControlRecord { id, prev, body: control::body(json.body.get())? };
     record.check().map_err(|error| error.to_string())?;
     Ok(record)
+}
+
+#[derive(Deserialize)]
+struct TagsAlone {
+    region_tags: Tags,
+}
+
+/// The tags that a change or a heartbeat carries, its region's name among them; none where it has
+/// none that can be read.
+pub fn region_tags(envelope: &Envelope) -> Vec<RegionId> {
+    let json = payload_text(envelope).ok();
+    let alone = json.and_then(|json| fields::object::<TagsAlone>(json).ok());
+    alone.map(|alone| alone.region_tags.0).unwrap_or_default()
 }

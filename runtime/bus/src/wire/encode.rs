@@ -18,6 +18,11 @@ use crate::Envelope;
 /// A change, for the lane of its partition. Its images are copied as they are: what is not
 /// canonical here is refused by every reader.
 pub fn encode_change(record: &ChangeRecord) -> Envelope {
+    encode_tagged_change(record, &[])
+}
+
+/// The same, with further tags of its region: its own name is always the first.
+pub fn encode_tagged_change(record: &ChangeRecord, tags: &[RegionId]) -> Envelope {
     let ChangeRecord { row, change, prev } = record;
     let images = [&change.before, &change.after].into_iter().flatten();
     let mut json = Object::open(1024 + images.map(|image| image.as_bytes().len()).sum::<usize>());
@@ -33,7 +38,7 @@ pub fn encode_change(record: &ChangeRecord) -> Envelope {
     json.image("after_image", change.after.as_ref());
     json.display("merge_function", change.stamp);
     json.number("schema_version", 1);
-    json.tags(&change.id.region);
+    json.tags(&change.id.region, tags);
     Envelope {
         key: row.to_string(),
         headers: headers(&change.id.region, event_id, Some(&row.table), "change"),
@@ -43,12 +48,17 @@ pub fn encode_change(record: &ChangeRecord) -> Envelope {
 
 /// A heartbeat, for the lane whose partition it speaks of.
 pub fn encode_heartbeat(beat: &Heartbeat) -> Envelope {
+    encode_tagged_heartbeat(beat, &[])
+}
+
+/// As [`encode_tagged_change`].
+pub fn encode_tagged_heartbeat(beat: &Heartbeat, tags: &[RegionId]) -> Envelope {
     let mut json = Object::open(512);
     json.said_by(None, &beat.region);
     json.chain(beat.hlc, beat.prev);
     json.vector("watermarks", &beat.watermarks);
     json.vector("taken", &beat.taken);
-    json.tags(&beat.region);
+    json.tags(&beat.region, tags);
     let event_id = ChangeId { hlc: beat.hlc, region: beat.region.clone() }.event_id();
     Envelope {
         key: HEARTBEAT_KEY.to_owned(),
@@ -281,9 +291,12 @@ impl Object {
         }
     }
 
-    /// Whose changes a filter counts it with: here always its origin alone.
-    fn tags(&mut self, region: &RegionId) {
-        self.list("region_tags", [region], |json, region| push_string(json, region.as_str()));
+    /// What its region is called by those who ask for some regions only: its name, and its tags.
+    fn tags(&mut self, region: &RegionId, more: &[RegionId]) {
+        let more = more.iter().filter(|tag| *tag != region);
+        self.list("region_tags", std::iter::once(region).chain(more), |json, region| {
+            push_string(json, region.as_str())
+        });
     }
 }
 

@@ -65,6 +65,7 @@ pub(super) async fn topology(State(api): State<Api>) -> Result<Json<Value>, Prob
             "region": link.region.as_str(),
             "self": link.own,
             "via": link.via,
+            "tags": link.tags.iter().map(RegionId::as_str).collect::<Vec<_>>(),
             "link": link.state,
             "reason": link.reason,
             "lag_ms": link.lag_ms,

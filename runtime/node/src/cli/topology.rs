@@ -50,6 +50,8 @@ struct Region {
     #[serde(default)]
     via: Option<String>,
     #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
     link: Option<String>,
     #[serde(default)]
     lag_ms: Option<u64>,
@@ -133,11 +135,12 @@ impl Topology {
                 region.waiting.to_string(),
                 region.in_quarantine.to_string(),
                 region.watermark.clone().unwrap_or_default(),
+                region.tags.join(" "),
             ]
         };
         let rows: Vec<_> = self.regions.iter().map(row).collect();
         let links = output::table(
-            ["REGION", "LINK", "VIA", "LAG", "WAITING", "QUARANTINE", "WATERMARK"],
+            ["REGION", "LINK", "VIA", "LAG", "WAITING", "QUARANTINE", "WATERMARK", "TAGS"],
             &rows,
         );
         let change = |change: &Change| {
@@ -183,7 +186,7 @@ mod tests {
                    "watermark":"1795203212955.00000"},
                   {"region":"eu-west-1","self":false,"link":"cut","lag_ms":1250,"waiting":2,"in_quarantine":7,
                    "watermark":"1795203211705.00001"},
-                  {"region":"ap-south-1","self":false,"via":"eu-west-1","link":"silent","lag_ms":null,"waiting":0,
+                  {"region":"ap-south-1","self":false,"via":"eu-west-1","tags":["ap-south-1","apac"],"link":"silent","lag_ms":null,"waiting":0,
                    "watermark":null}]}"#,
         )
         .unwrap();
@@ -196,10 +199,10 @@ mod tests {
         waiting      0
         members      ap-south-1, eu-west-1, us-east-1
 
-        REGION      LINK      VIA        LAG      WAITING  QUARANTINE  WATERMARK
+        REGION      LINK      VIA        LAG      WAITING  QUARANTINE  WATERMARK            TAGS
         us-east-1   (itself)  -          -        0        0           1795203212955.00000
         eu-west-1   cut       -          1250 ms  2        7           1795203211705.00001
-        ap-south-1  silent    eu-west-1  -        0        0
+        ap-south-1  silent    eu-west-1  -        0        0                                ap-south-1 apac
 
         MEMBERSHIP  CHANGE  REGIONS    STATE  WAITS FOR
         0193        join    sa-east-1  open   ap-south-1

@@ -232,3 +232,20 @@ fn a_way_that_leads_nowhere_is_refused_at_its_line() {
         assert!(error.contains("line 12") && error.contains("is this region"), "{error}");
     }
 }
+
+#[test]
+fn a_region_may_have_tags() {
+    let tagged = |tags: &str| GOOD.replace("[region]\n", &format!("[region]\ntags = {tags}\n"));
+    let tags = parsed(&tagged("[\"emea\", \"prod\"]"), &[]).unwrap().tags;
+    assert_eq!(tags, ["emea", "prod"].map(|tag| tag.parse().unwrap()));
+    let many = format!("{:?}", (0..17).map(|n| format!("t{n}")).collect::<Vec<_>>());
+    for (tags, reason) in [
+        ("[\"em ea\"]", "em ea"),
+        ("[\"a#2\"]", "incarnation"),
+        ("[\"a\", \"a\"]", "twice"),
+        (&many, "17 tags, the limit is 16"),
+    ] {
+        let error = parsed(&tagged(tags), &[]).unwrap_err();
+        assert!(error.contains(reason) && error.contains("line 3"), "{error}");
+    }
+}

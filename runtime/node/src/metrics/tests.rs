@@ -49,6 +49,7 @@ fn link(name: &str, state: &'static str) -> LinkView {
         region: region(name),
         own: name == "a",
         via: None,
+        tags: Vec::new(),
         state,
         lag_ms: (state == "up").then_some(1_500),
         reason: (state == "stopped").then(|| "it contradicts itself".to_owned()),

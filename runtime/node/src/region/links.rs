@@ -60,6 +60,8 @@ pub(crate) struct LinkState {
     stopped: Mutex<Option<(String, u64)>>,
     /// Why it cannot be read now.
     trouble: Mutex<Option<String>>,
+    /// As its heartbeats say.
+    tags: Mutex<Vec<RegionId>>,
     /// Silence is counted from here, too.
     made_at_ms: u64,
     heard_at_ms: AtomicU64,
@@ -81,6 +83,7 @@ impl LinkStates {
             ended: AtomicBool::new(false),
             stopped: Mutex::default(),
             trouble: Mutex::default(),
+            tags: Mutex::default(),
             made_at_ms: now_ms(),
             heard_at_ms: AtomicU64::new(0),
             heard_hlc: AtomicU64::new(0),
@@ -139,6 +142,7 @@ impl LinkStates {
             region: shared.site.region.clone(),
             own: true,
             via: None,
+            tags: own_tags(shared),
             state: "up",
             lag_ms: Some(0),
             reason: None,
@@ -148,6 +152,12 @@ impl LinkStates {
         views.sort_by(|a, b| a.region.cmp(&b.region));
         views
     }
+}
+
+/// As they stand in this region's records.
+fn own_tags(shared: &Shared) -> Vec<RegionId> {
+    let (region, tags) = (&shared.site.region, &shared.site.tags);
+    std::iter::once(region).chain(tags.iter().filter(|tag| *tag != region)).cloned().collect()
 }
 
 impl LinkState {
@@ -180,6 +190,7 @@ impl LinkState {
             region: peer.clone(),
             own: false,
             via,
+            tags: self.tags.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             state,
             lag_ms: (heard > 0).then_some(lag),
             reason: reason.or(trouble).or(unheard),
@@ -206,6 +217,10 @@ impl LinkState {
         let is_news = *trouble != reason;
         *trouble = reason;
         is_news
+    }
+
+    pub(super) fn set_tags(&self, tags: Vec<RegionId>) {
+        *self.tags.lock().unwrap_or_else(PoisonError::into_inner) = tags;
     }
 
     pub(super) fn heard(&self, hlc: Hlc) {

@@ -159,7 +159,7 @@ fn produce(
             break;
         }
         last = Some(lane);
-        match portion(&shared.site.store, lane, step) {
+        match portion(&shared.site, lane, step) {
             Ok(None) => {}
             Ok(Some(mut due)) => {
                 bytes += due.records.iter().map(|r| r.envelope.payload.len()).sum::<usize>();

@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use syncline_applier::{ControlItem, ControlRead, Intake, Read, ReadItem, ReadRecords, Sorted};
-use syncline_bus::{Bus, Delivery, Item, Lane, Reader};
+use syncline_bus::{Bus, Delivery, Item, Lane, Reader, region_tags};
 use syncline_core::RegionId;
 
 use super::controller::ControlWork;
@@ -141,12 +141,16 @@ impl Link {
                 "the log does not hold what is to be read next; what is missing is sent again");
         }
         let sorted = self.intake.sort(lane, item)?;
-        if let Sorted::Row(Read::Heartbeat(beat, _))
-        | Sorted::Control(ControlRead::Heartbeat(beat, _)) = &sorted
+        if let Sorted::Row(Read::Heartbeat(beat, envelope))
+        | Sorted::Control(ControlRead::Heartbeat(beat, envelope)) = &sorted
             && self.shared.site.routes.hears(&self.source, &beat.region)
             && let Some(state) = self.shared.links.get(&beat.region)
         {
             state.heard(beat.hlc);
+            // One lane's are enough: they are the same in all.
+            if lane == Lane::Control {
+                state.set_tags(region_tags(envelope));
+            }
             self.shared.startup.heard(&self.shared, lane, &self.source, beat, is_fresh);
         }
         Ok(sorted)

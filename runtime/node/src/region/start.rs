@@ -180,7 +180,7 @@ fn open(options: &RegionOptions) -> Result<(Site<DiskStore>, Host), StartError> 
         conflicts: limits.conflicts,
     };
     let site = Site::new(region.clone(), regions.clone(), *partitions, limits, store);
-    Ok((site.with_routes(options.routes.clone()), host))
+    Ok((site.with_routes(options.routes.clone()).with_tags(options.tags.clone()), host))
 }
 
 /// After everything was restored: only then the clock stands where the disk has it.

@@ -227,23 +227,37 @@ fn read_to_end(shared: &Shared, bus: &dyn Bus) -> Result<(), BusError> {
             if left.get(&lane).is_some_and(|end| next_position >= *end) {
                 left.remove(&lane);
             }
-            if let Some(hlc) = own_hlc(me, &item) {
-                shared.startup.look(shared, lane, |check| check.own_record(hlc));
+            match said(&item) {
+                Some(Said::By(region, hlc)) if region == *me => {
+                    shared.startup.look(shared, lane, |check| check.own_record(hlc));
+                }
+                // What was passed on tells what its region knew of this one then.
+                Some(Said::Heartbeat(beat)) => {
+                    shared.startup.look(shared, lane, |check| match beat.region == *me {
+                        true => check.own_record(beat.hlc),
+                        false => check.heard(&beat, false),
+                    });
+                }
+                _ => {}
             }
         }
     }
     Ok(())
 }
 
-/// The HLC of a record that this region made itself.
-fn own_hlc(me: &RegionId, item: &Item) -> Option<Hlc> {
+/// What a record of the own log tells of this region.
+enum Said {
+    By(RegionId, Hlc),
+    Heartbeat(Heartbeat),
+}
+
+fn said(item: &Item) -> Option<Said> {
     let Item::Record(envelope) = item else { return None };
-    let (region, hlc) = match decode(envelope).ok()? {
-        Decoded::Change(record) => (record.change.id.region, record.change.id.hlc),
-        Decoded::Heartbeat(beat) => (beat.region, beat.hlc),
-        Decoded::Control(record) => (record.id.region, record.id.hlc),
-    };
-    (region == *me).then_some(hlc)
+    Some(match decode(envelope).ok()? {
+        Decoded::Change(record) => Said::By(record.change.id.region, record.change.id.hlc),
+        Decoded::Heartbeat(beat) => Said::Heartbeat(beat),
+        Decoded::Control(record) => Said::By(record.id.region, record.id.hlc),
+    })
 }
 
 /// From which position on each lane of a peer's log was written after the start. It is asked for

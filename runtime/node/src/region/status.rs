@@ -87,6 +87,8 @@ pub struct LinkView {
     pub own: bool,
     /// The region in whose log it is heard, where that is not its own.
     pub via: Option<String>,
+    /// What its records are tagged with, its name first; none before it was heard.
+    pub tags: Vec<RegionId>,
     /// up, cut, silent, unreadable or stopped.
     pub state: &'static str,
     /// How old the newest that was heard of the region is.

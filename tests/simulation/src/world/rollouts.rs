@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use syncline_applier::Loaded;
 use syncline_core::{
-    FunctionVersion, Gate, NewRollout, RegionId, RolloutAsk, RolloutCounters,
-    RolloutDecision, RolloutGates, RolloutId, RolloutPlace, RolloutPlan, RolloutRecord,
-    RolloutStage, RolloutState, RolloutText, SelfTest, Stamp, TableName,
+    FunctionVersion, Gate, NewRollout, RegionId, RolloutAsk, RolloutCounters, RolloutDecision,
+    RolloutGates, RolloutId, RolloutPlace, RolloutPlan, RolloutRecord, RolloutStage, RolloutState,
+    RolloutText, SelfTest, Stamp, TableName,
 };
 use syncline_store::kv::rollout;
 
@@ -309,7 +309,7 @@ impl World {
         }
         let members = control.membership().members();
         let site_stamps: Vec<_> = (0..self.setup.tables.len())
-            .map(|number| crate::founding::table(number))
+            .map(crate::founding::table)
             .map(|table| (running.site.stamp(&table), table))
             .collect();
         for (stamp, table) in site_stamps {

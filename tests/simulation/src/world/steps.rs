@@ -431,7 +431,7 @@ impl World {
             if step == FeedStep::Idle {
                 return;
             }
-            let due = match portion(&running.site.store, lane, step) {
+            let due = match portion(&running.site, lane, step) {
                 Ok(Some(due)) => due,
                 Ok(None) => return,
                 Err(error) => {
