@@ -1,8 +1,8 @@
 //! Rollouts, record by record.
 
-use std::collections::BTreeSet;
+mod arrival;
 
-use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 use super::*;
 use crate::{FunctionVersion, GuestFault, Hlc};
@@ -555,76 +555,4 @@ fn texts_and_places_are_checked() {
     }
     let back = promote(&id(1, "a"), STAGE_2, STAGE_1);
     assert!(back.check().is_err());
-}
-
-/// Any record about one of two rollouts of the table.
-fn any_record() -> impl Strategy<Value = (ChangeId, RolloutRecord)> {
-    let who = prop::sample::select(vec!["a", "b", "c"]);
-    (3..60u64, who, 0..13u8, any::<bool>(), 3..60u64).prop_map(|(n, who, kind, first, other)| {
-        let rollout = if first { id(1, "a") } else { id(2, "b") };
-        let decision = |decision| RolloutRecord::Decision {
-            rollout: rollout.clone(),
-            decision,
-            gates: Vec::new(),
-            why: none(),
-        };
-        let record = match kind {
-            0 | 1 => RolloutRecord::Ready { rollout, self_test: PASSED },
-            2 => promote(&rollout, DISTRIBUTING, STAGE_1),
-            3 => promote(&rollout, STAGE_1, STAGE_2),
-            4 => command(&rollout, RolloutCommand::Pause),
-            5 => command(&rollout, RolloutCommand::Resume { pause: at(other, who) }),
-            6 => command(&rollout, RolloutCommand::Abort),
-            7 => command(&rollout, RolloutCommand::Claim { from: rollout.0.region.clone() }),
-            8 => decision(RolloutDecision::Move { from: DISTRIBUTING, to: STAGE_1 }),
-            9 => decision(RolloutDecision::Move { from: STAGE_2, to: RolloutPlace::Complete }),
-            10 => RolloutRecord::Active { rollout },
-            11 => RolloutRecord::Inactive { rollout },
-            _ => RolloutRecord::Unready { rollout, reason: none() },
-        };
-        (at(n, who), record)
-    })
-}
-
-proptest! {
-    #[test]
-    fn the_order_of_arrival_makes_no_difference(
-        records in prop::collection::btree_map(3..60u64, any_record(), 0..24)
-            .prop_map(|records| records.into_values().collect::<BTreeMap<_, _>>())
-            .prop_flat_map(|records| {
-                let records: Vec<_> = records.into_iter().collect();
-                (Just(records.clone()), Just(records).prop_shuffle())
-            }),
-        follows in any::<bool>(),
-    ) {
-        let create = |version, previous| {
-            let NewRollout { table, version, plan, actor, why } = new(version, staged());
-            let create = CreateRollout { table, version, previous, plan, actor, why };
-            RolloutRecord::Create(Box::new(create))
-        };
-        let previous = follows.then(|| PreviousRollout {
-            rollout: id(1, "a"),
-            ended: RolloutEnd::Aborted,
-        });
-        let creations = [(at(1, "a"), create(V1, None)), (at(2, "b"), create(V2, previous))];
-        let (sorted, shuffled) = records;
-        let mut one = known_to("a");
-        let mut other = known_to("a");
-        for (id, record) in creations.iter().cloned().chain(sorted.clone()) {
-            one.insert(id, record);
-        }
-        for (id, record) in shuffled.into_iter().chain(creations.iter().rev().cloned()) {
-            other.insert(id.clone(), record.clone());
-            // Records that come again change nothing.
-            other.insert(id, record);
-        }
-        let shown = |rollouts: &Rollouts| rollouts.iter().cloned().collect::<Vec<_>>();
-        prop_assert_eq!(shown(&one), shown(&other));
-        prop_assert_eq!(one.stamps(), other.stamps());
-        let all = creations.into_iter().chain(sorted);
-        let restored = Rollouts::restore(region("a"), ["a", "b", "c"].map(region), all);
-        prop_assert_eq!(shown(&one), shown(&restored));
-        let ended = one.iter().filter(|rollout| rollout.state.is_open()).count();
-        prop_assert!(ended <= 1, "one rollout a table at a time");
-    }
 }
