@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use syncline_bus::EmbeddedBus;
 use syncline_core::{
     Image, MembershipChange, MembershipState, PartitionCount, Precondition, ProposeRefused,
-    RegionId, RowKey, TableDigest, WriteRefused, partition_of,
+    RegionId, Routes, RowKey, TableDigest, WriteRefused, partition_of,
 };
 use syncline_host::Compiler;
 use syncline_node::config::{HumanDuration, LimitsConfig};
@@ -71,6 +71,8 @@ impl World {
 
     fn options(&self, name: &str) -> RegionOptions {
         RegionOptions {
+            routes: Routes::default(),
+            tags: Vec::new(),
             region: region(name),
             regions: ["a", "b", "c"].map(region).into(),
             // An incarnation finds the folder of the one before it.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow};
 use syncline_bus::{KafkaBus, KafkaOptions};
-use syncline_core::{Hlc, Image, Precondition, RegionId, RowKey, TableName};
+use syncline_core::{Hlc, Image, Precondition, RegionId, Routes, RowKey, TableName};
 use syncline_host::Compiler;
 use syncline_node::config::LimitsConfig;
 use syncline_node::region::{Cuts, Region, RegionOptions, WriteError};
@@ -67,6 +67,8 @@ impl Origin {
         let cuts = Cuts::default();
         let limits = LimitsConfig { queue: WRITES_AT_ONCE, ..LimitsConfig::default() };
         let options = RegionOptions {
+            routes: Routes::default(),
+            tags: Vec::new(),
             region: setup.region.clone(),
             regions: vec![setup.region.clone(), setup.receiver.clone()],
             data: setup.data.clone(),
