@@ -534,7 +534,8 @@ fn plans_are_checked_against_the_regions() {
     assert_eq!(refused(&[&["a"], &["b", "c"]]), None);
     assert_eq!(refused(&[&["a"], &["b"]]), Some(PlanRefused::LeftOut(region("c"))));
     assert_eq!(refused(&[&["z"], &["*"]]), Some(PlanRefused::UnknownRegion(region("z"))));
-    for bad in [&[][..], &[&["a"], &["a", "*"]], &[&[], &["*"]], &[&["*"], &["*"]]] {
+    let bad: [&[&[&str]]; 4] = [&[], &[&["a"], &["a", "*"]], &[&[], &["*"]], &[&["*"], &["*"]]];
+    for bad in bad {
         assert!(matches!(refused(bad), Some(PlanRefused::Malformed(_))), "{bad:?}");
     }
     let second = region("a#2");
