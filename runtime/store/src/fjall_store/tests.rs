@@ -315,9 +315,21 @@ fn store_with_tables() -> (TempDir, Vec<Pair>) {
     (dir, pairs)
 }
 
-/// Damages one file of a store at so many places, in three ways each.
+/// The number of a key space's newest list of tables: how far fjall's threads have come by the end.
+fn newest_list(keyspace: &Path) -> u64 {
+    let current = fs::read(keyspace.join("current")).unwrap();
+    u64::from_le_bytes(current[..8].try_into().unwrap())
+}
+
+/// Damages one file of a store at so many places, in three ways each. `newest` stands for the
+/// newest list of tables.
 fn check_damaged(name: &str, places: usize) {
     let (dir, pairs) = store_with_tables();
+    let name = match name.strip_suffix("/newest") {
+        Some(keyspace) => format!("{keyspace}/v{}", newest_list(&dir.path().join(keyspace))),
+        None => name.to_owned(),
+    };
+    let name = name.as_str();
     let whole = fs::read(dir.path().join(name)).unwrap();
     for place in 0..places {
         let at = (whole.len() - 1) * place / (places - 1);
@@ -347,8 +359,8 @@ fn whatever_is_damaged_all_that_was_written_is_answered_or_the_damage_is_told() 
     for keyspace in ["fjall/keyspaces/0", "fjall/keyspaces/1"] {
         check_damaged(&format!("{keyspace}/current"), 9);
     }
-    check_damaged("fjall/keyspaces/0/v2", 40);
-    check_damaged("fjall/keyspaces/1/v3", 40);
+    check_damaged("fjall/keyspaces/0/newest", 40);
+    check_damaged("fjall/keyspaces/1/newest", 40);
     check_damaged("fjall/keyspaces/1/tables/1", 60);
 }
 
@@ -357,7 +369,8 @@ fn whatever_is_damaged_all_that_was_written_is_answered_or_the_damage_is_told() 
 fn a_list_of_tables_that_is_none_is_told() {
     let (dir, _) = store_with_tables();
     let keyspace = dir.path().join("fjall/keyspaces/1");
-    let list = keyspace.join("v3");
+    let number = newest_list(&keyspace);
+    let list = keyspace.join(format!("v{number}"));
     let whole = fs::read(&list).unwrap();
     tables::check(&keyspace).unwrap();
     for at in 0..whole.len() {
@@ -365,7 +378,7 @@ fn a_list_of_tables_that_is_none_is_told() {
         bytes[at] ^= 0xff;
         let checksum = xxhash_rust::xxh3::xxh3_128(&bytes);
         fs::write(&list, &bytes).unwrap();
-        let current = [&3u64.to_le_bytes()[..], &checksum.to_le_bytes(), &[0]].concat();
+        let current = [&number.to_le_bytes()[..], &checksum.to_le_bytes(), &[0]].concat();
         fs::write(keyspace.join("current"), current).unwrap();
         // Without a panic, and without asking for memory that is not there.
         let checked = tables::check(&keyspace);
