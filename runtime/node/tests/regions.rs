@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use syncline_applier::{KeptAction, KeptDone, KeptWork, ReplayRefused, Replayed};
 use syncline_bus::{Bus as _, EmbeddedBus, Envelope, Lane, Outgoing, Publisher, encode_change};
 use syncline_core::{
-    Behind, CONTROL_PARTITION, Change, ChangeId, ChangeRecord, Hlc, Image, MembershipChange,
-    MembershipState, Operation, OwnCounters, PartitionCount, Precondition, ProposeRefused,
-    RegionId, RowKey, Stamp, VersionVector, WriteRefused, partition_of,
+    Behind, CONTROL_PARTITION, Change, ChangeId, ChangeRecord, Hlc, Image, Operation, OwnCounters,
+    PartitionCount, Precondition, RegionId, RowKey, Stamp, VersionVector, WriteRefused,
+    partition_of,
 };
 use syncline_host::Compiler;
 use syncline_node::config::{HumanDuration, LimitsConfig};
