@@ -1,3 +1,5 @@
+mod processes;
+
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::thread;
@@ -8,6 +10,7 @@ use proptest::prelude::*;
 use super::segment::Segment;
 use super::*;
 use crate::{Delivery, Envelope, Item, Outgoing, conformance};
+use processes::ManyProcesses;
 
 const LANE: Lane = Lane::Changes(0);
 const LONG: Duration = Duration::from_secs(60);
@@ -129,55 +132,6 @@ fn conforms() {
     });
 }
 
-/// Each call goes to another bus on the same folder, as if each came from another process.
-struct ManyProcesses(Vec<EmbeddedBus>, std::sync::atomic::AtomicUsize);
-
-impl ManyProcesses {
-    fn next(&self) -> &EmbeddedBus {
-        let n = self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        &self.0[n % self.0.len()]
-    }
-}
-
-impl Bus for ManyProcesses {
-    fn publisher(&self, region: &RegionId) -> Result<Box<dyn Publisher>, BusError> {
-        self.next().publisher(region)
-    }
-
-    fn reader(&self, source: &RegionId, from: &[(Lane, u64)]) -> Result<Box<dyn Reader>, BusError> {
-        self.next().reader(source, from)
-    }
-
-    fn ends(&self, source: &RegionId) -> Result<Vec<(Lane, u64)>, BusError> {
-        self.next().ends(source)
-    }
-
-    fn tails(&self, source: &RegionId) -> Result<Vec<(Lane, u64)>, BusError> {
-        self.next().tails(source)
-    }
-
-    fn snapshot_writer(
-        &self,
-        donor: &RegionId,
-        joiner: &RegionId,
-    ) -> Result<Box<dyn SnapshotWriter>, BusError> {
-        self.next().snapshot_writer(donor, joiner)
-    }
-
-    fn snapshot_reader(
-        &self,
-        donor: &RegionId,
-        joiner: &RegionId,
-        from: u64,
-    ) -> Result<Box<dyn SnapshotReader>, BusError> {
-        self.next().snapshot_reader(donor, joiner, from)
-    }
-
-    fn drop_snapshot(&self, donor: &RegionId, joiner: &RegionId) -> Result<(), BusError> {
-        self.next().drop_snapshot(donor, joiner)
-    }
-}
-
 #[test]
 fn conforms_across_processes_and_segments() {
     let mut dirs = Vec::new();
@@ -187,7 +141,7 @@ fn conforms_across_processes_and_segments() {
         let open = |_| EmbeddedBus::open_with(dir.path(), partitions(2), retention).unwrap();
         let buses = (0..3).map(open).collect();
         dirs.push(dir);
-        ManyProcesses(buses, 0.into())
+        ManyProcesses::new(buses)
     });
 }
 
