@@ -76,7 +76,11 @@ impl Region {
         read(sent).with_context(|| format!("ask {} for {path}", self.name))
     }
 
-    fn get_json(&self, path: &str) -> Result<Value> {
+    /// A resource of the API.
+    ///
+    /// # Errors
+    /// The region does not give it.
+    pub fn get_json(&self, path: &str) -> Result<Value> {
         Ok(self.request("GET", path, &[], None)?.success()?.json())
     }
 
@@ -124,9 +128,22 @@ impl Region {
     /// # Errors
     /// No answer came.
     pub fn upload(&self, table: &str, component: &[u8]) -> Result<Answer> {
+        self.upload_with(table, component, &Value::Null)
+    }
+
+    /// As [`Region::upload`], with how it is to be rolled out, as the API takes it.
+    ///
+    /// # Errors
+    /// No answer came.
+    pub fn upload_with(&self, table: &str, component: &[u8], rollout: &Value) -> Result<Answer> {
         let part =
             Part::bytes(component).file_name("function.wasm").mime_str("application/wasm")?;
-        let form = Form::new().text("table", table).part("component", part);
+        let rollout = (!rollout.is_null()).then(|| rollout.to_string());
+        let mut form = Form::new().text("table", table);
+        if let Some(rollout) = &rollout {
+            form = form.text("rollout", rollout);
+        }
+        let form = form.part("component", part);
         let sent = self.agent.post(format!("{}/v1/merge-functions", self.url)).send(form);
         read(sent).with_context(|| format!("upload to {}", self.name))
     }

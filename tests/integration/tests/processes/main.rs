@@ -14,3 +14,4 @@ mod inserts;
 mod members;
 mod no_laws;
 mod quarantine;
+mod rollouts;

@@ -1,0 +1,180 @@
+//! Versions on their way through the regions: in stages, by command, stopped by their gates.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use syncline_harness::{Dev, If, PATIENCE, Region, example_function, wait_for};
+use syncline_integration::{BadGuest, one_outcome_each};
+
+const TABLE: &str = "carts";
+const REGIONS: [&str; 3] = ["a", "b", "c"];
+/// Two heartbeats.
+const A_WHILE: Duration = Duration::from_secs(2);
+
+fn rollout(region: &Region, id: &str) -> Value {
+    region.get_json(&format!("/v1/rollouts/{id}")).unwrap()
+}
+
+fn wait_until(region: &Region, id: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    wait_for(what, PATIENCE, || {
+        let rollout = region.get_json(&format!("/v1/rollouts/{id}"))?;
+        anyhow::ensure!(holds(&rollout), "{rollout:#}");
+        Ok(rollout)
+    })
+    .unwrap()
+}
+
+fn states(rollout: &Value) -> Vec<&str> {
+    REGIONS.map(|name| rollout["regions"][name]["state"].as_str().unwrap_or("?")).to_vec()
+}
+
+fn started(region: &Region, function: &[u8], plan: &Value) -> String {
+    let answer = region.upload_with(TABLE, function, plan).unwrap();
+    let answer = answer.success().unwrap().json();
+    answer["rollout_id"].as_str().unwrap().to_owned()
+}
+
+fn steer(region: &Region, id: &str, verb: &str, body: &Value) -> (u16, Value) {
+    let path = format!("/v1/rollouts/{id}/{verb}");
+    let answer = region.request("POST", &path, &[], Some(body.to_string().as_bytes())).unwrap();
+    (answer.status, answer.json())
+}
+
+/// Writes rows in two regions that do not hear each other, and lets them meet.
+fn conflicts(dev: &Dev, rows: std::ops::Range<u32>) {
+    let [a, b, _] = dev.regions() else { panic!("three regions") };
+    a.cut("a", "b").unwrap();
+    for row in rows {
+        for (region, item) in [(a, "fig"), (b, "kiwi")] {
+            let cart = json!({"items": [{"id": item, "qty": 1}]}).to_string();
+            let put = region.put(TABLE, &format!("c-{row}"), &cart, If::Always).unwrap();
+            put.success().unwrap();
+        }
+    }
+    a.heal("a", "b").unwrap();
+    dev.wait_equal().unwrap();
+}
+
+#[test]
+fn a_version_goes_from_stage_to_stage_as_it_is_told() {
+    let dev = Dev::start(&REGIONS).unwrap();
+    let [a, b, c] = dev.regions() else { panic!("three regions") };
+    let plan = json!({"stages": [["b"], ["*"]], "promotion": "manual", "why": "a test"});
+    let id = started(a, &example_function("cart").unwrap(), &plan);
+    let all_ready = |rollout: &Value| states(rollout) == ["ready"; 3];
+    let ready = wait_until(c, &id, "every region to have it", all_ready);
+    let digest = &ready["regions"]["a"]["self_test_digest"];
+    assert!(digest.as_str().is_some_and(|digest| digest.len() == 64), "{ready:#}");
+    assert!(REGIONS.iter().all(|name| ready["regions"][name]["self_test_digest"] == *digest));
+    std::thread::sleep(A_WHILE);
+    assert_eq!(rollout(c, &id)["state"], "distributing");
+
+    assert_eq!(steer(c, &id, "promote", &json!({"actor": "who", "why": "go"})).0, 200);
+    let staged =
+        wait_until(a, &id, "stage 1", |rollout| states(rollout) == ["ready", "active", "ready"]);
+    assert_eq!((&staged["state"], &staged["stage"]), (&json!("stage"), &json!(1)));
+    conflicts(&dev, 0..10);
+    assert_eq!(one_outcome_each(dev.regions(), TABLE).unwrap(), 10);
+
+    assert_eq!(steer(b, &id, "pause", &json!({})).1["state"], "paused");
+    wait_until(a, &id, "the pause", |rollout| rollout["state"] == "paused");
+    assert_eq!(steer(a, &id, "promote", &json!({})).1["code"], "rollout-not-there");
+    assert_eq!(steer(a, &id, "resume", &json!({})).0, 200);
+    wait_until(b, &id, "the end of the pause", |rollout| rollout["state"] == "stage");
+    assert_eq!(steer(b, &id, "promote", &json!({})).0, 200);
+    let done = wait_until(c, &id, "the end", |rollout| rollout["state"] == "complete");
+    assert_eq!(states(&done), ["active"; 3]);
+    assert_eq!(steer(a, &id, "abort", &json!({})).1["code"], "rollout-ended");
+    conflicts(&dev, 10..20);
+    assert_eq!(one_outcome_each(dev.regions(), TABLE).unwrap(), 20);
+    let said: Vec<&Value> = done["history"].as_array().unwrap().iter().collect();
+    assert_eq!((&said[0]["what"], &said[0]["why"]), (&json!("created"), &json!("a test")));
+    assert!(said.iter().any(|line| line["actor"] == "who" && line["why"] == "go"), "{said:#?}");
+}
+
+#[test]
+fn a_version_that_faults_is_stopped_in_the_shadow() {
+    let dev = Dev::start(&REGIONS).unwrap();
+    let [a, b, c] = dev.regions() else { panic!("three regions") };
+    a.deploy(TABLE, &example_function("cart").unwrap()).unwrap();
+    let gates = json!({"fault_rate": {"limit": 0.01, "min_conflicts": 20}});
+    let plan = json!({"shadow": "1h", "gates": gates});
+    let id = started(b, &BadGuest::Traps.component(), &plan);
+    wait_until(c, &id, "the shadow", |rollout| rollout["state"] == "shadow");
+    conflicts(&dev, 0..30);
+    let aborted = wait_until(c, &id, "the gate", |rollout| rollout["state"] == "aborted");
+    let reason = aborted["reason"].as_str().unwrap();
+    assert!(reason.starts_with("fault_rate is 100 % of"), "{reason}");
+    assert!(aborted["seen"]["shadow"]["faults"]["trap"].as_u64() >= Some(20), "{aborted:#}");
+    let history = aborted["history"].as_array().unwrap();
+    assert!(history.iter().all(|line| line["what"] != "active"), "{history:#?}");
+    let samples = rollout(a, &id)["samples"].as_array().unwrap().clone();
+    assert!(samples[0]["fault"].as_str().unwrap().starts_with("trap"), "{samples:#?}");
+    for region in dev.regions() {
+        let cart = region.get(TABLE, "c-7").unwrap().unwrap().image;
+        assert_eq!(String::from_utf8(cart).unwrap().matches("qty").count(), 2);
+    }
+}
+
+#[test]
+fn without_a_shadow_it_is_stopped_in_its_first_stage() {
+    let dev = Dev::start(&REGIONS).unwrap();
+    let [a, b, c] = dev.regions() else { panic!("three regions") };
+    let cart = a.deploy(TABLE, &example_function("cart").unwrap()).unwrap();
+    let gates = json!({"fault_rate": 0.01, "min_conflicts": 10});
+    let plan = json!({"stages": [["a", "b"], ["*"]], "bake": "1h", "gates": gates});
+    let id = started(c, &BadGuest::GivesUp.component(), &plan);
+    let first = |rollout: &Value| states(rollout) == ["active", "active", "ready"];
+    wait_until(b, &id, "the first stage", first);
+    conflicts(&dev, 0..20);
+    let aborted = wait_until(b, &id, "all to go back", |rollout| {
+        rollout["state"] == "aborted" && states(rollout) == ["ready"; 3]
+    });
+    assert!(aborted["seen"]["live"]["faults"]["error"].as_u64() >= Some(10), "{aborted:#}");
+    assert_eq!(aborted["previous_version"], cart.as_str());
+    conflicts(&dev, 20..30);
+    assert_eq!(one_outcome_each(dev.regions(), TABLE).unwrap(), 30);
+    let last = c.conflicts("table=carts&row_pk=c-25").unwrap();
+    assert_eq!(last[0]["merge_function"], cart.as_str());
+}
+
+#[test]
+fn what_cannot_be_is_refused_and_a_plan_changes_nothing() {
+    let dev = Dev::start(&REGIONS).unwrap();
+    let [a, b, _] = dev.regions() else { panic!("three regions") };
+    let cart = example_function("cart").unwrap();
+    let refused = |plan: Value| {
+        let answer = a.upload_with(TABLE, &cart, &plan).unwrap();
+        (answer.status, answer.json()["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let plan_refused = (422, "plan-refused".to_owned());
+    assert_eq!(refused(json!({"stages": [["nowhere"], ["*"]]})), plan_refused);
+    assert_eq!(refused(json!({"stages": [["a"]]})), plan_refused);
+    assert_eq!(refused(json!({"stages": [[]]})), plan_refused);
+    assert_eq!(refused(json!({"bake": "tomorrow"})), (400, "invalid-request".to_owned()));
+    assert_eq!(refused(json!({"table": "carts"})), (400, "invalid-request".to_owned()));
+    assert!(a.get_json("/v1/rollouts").unwrap()["items"].as_array().unwrap().is_empty());
+
+    let first = started(a, &cart, &json!({"promotion": "manual"}));
+    wait_until(b, &first, "the rollout to arrive", |_| true);
+    let other = example_function("first-word").unwrap();
+    let second = b.upload_with(TABLE, &other, &json!({})).unwrap();
+    assert_eq!((second.status, &second.json()["code"]), (409, &json!("rollout-open")));
+    assert_eq!(steer(b, &first, "abort", &json!({"why": "enough"})).1["state"], "aborted");
+    assert_eq!(steer(b, &first, "abort", &json!({})).0, 200);
+    assert_eq!(steer(b, &first, "explode", &json!({})).0, 404);
+    assert_eq!(steer(b, "none", "abort", &json!({})).1["code"], "rollout-not-found");
+
+    wait_until(a, &first, "the abort", |rollout| rollout["state"] == "aborted");
+    let version = rollout(a, &first)["version"].clone();
+    let again = json!({"table": TABLE, "version": version, "stages": [["c"], ["*"]]});
+    let body = again.to_string();
+    let planned = a.request("POST", "/v1/rollouts?plan=true", &[], Some(body.as_bytes())).unwrap();
+    let planned = planned.success().unwrap().json();
+    assert_eq!((&planned["refused"], &planned["regions"][2]["stage"]), (&json!(null), &json!(1)));
+    assert_eq!(a.get_json("/v1/rollouts").unwrap()["items"].as_array().unwrap().len(), 1);
+    let created = a.request("POST", "/v1/rollouts", &[], Some(body.as_bytes())).unwrap();
+    assert_eq!(created.status, 201);
+    let id = created.json()["rollout_id"].as_str().unwrap().to_owned();
+    wait_until(b, &id, "the second way", |rollout| rollout["state"] == "complete");
+}
