@@ -8,6 +8,7 @@ use syncline_applier::{
 };
 use syncline_bus::Lane;
 use syncline_core::{ChangeId, FunctionVersion, Hlc, PartitionCount, RegionId, RowKey, Written};
+use syncline_store::kv::component;
 use syncline_store::{MemorySnapshot, MemoryStore, StoreError};
 
 use crate::functions::function_of;
@@ -125,6 +126,17 @@ impl SimRegion {
             loaded.then(|| here.insert(*version));
             loaded
         })?;
+        // As the product does: what was complete when it stopped, or came so with a snapshot, is put
+        // together now.
+        let parts = component::chunks(&self.store)?;
+        let versions: BTreeSet<FunctionVersion> = parts.into_iter().map(|(v, _)| v).collect();
+        let is_whole = |version: &FunctionVersion| {
+            let bytes = component::assemble(&self.store, version).ok().flatten();
+            bytes.is_some_and(|bytes| FunctionVersion::of(&bytes) == *version)
+        };
+        let control = restored.control.control();
+        let missing = versions.into_iter().filter(|version| !control.is_here(version));
+        let assembled = missing.filter(is_whole).collect();
         let feeds = restored.feeds(&site.routes);
         self.running = Some(Running {
             feeds,
@@ -137,7 +149,7 @@ impl SimRegion {
             control_inbox: Vec::new(),
             stopped: BTreeSet::new(),
             here,
-            assembled: Vec::new(),
+            assembled,
             lacks_functions: !loads,
         });
         Ok(())
