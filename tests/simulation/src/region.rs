@@ -126,17 +126,7 @@ impl SimRegion {
             loaded.then(|| here.insert(*version));
             loaded
         })?;
-        // As the product does: what was complete when it stopped, or came so with a snapshot, is put
-        // together now.
-        let parts = component::chunks(&self.store)?;
-        let versions: BTreeSet<FunctionVersion> = parts.into_iter().map(|(v, _)| v).collect();
-        let is_whole = |version: &FunctionVersion| {
-            let bytes = component::assemble(&self.store, version).ok().flatten();
-            bytes.is_some_and(|bytes| FunctionVersion::of(&bytes) == *version)
-        };
-        let control = restored.control.control();
-        let missing = versions.into_iter().filter(|version| !control.is_here(version));
-        let assembled = missing.filter(is_whole).collect();
+        let assembled = whole_parts(&self.store, &restored.control)?;
         let feeds = restored.feeds(&site.routes);
         self.running = Some(Running {
             feeds,
@@ -154,6 +144,22 @@ impl SimRegion {
         });
         Ok(())
     }
+}
+
+/// As the product does at a start, and after a commit that failed: what is complete, or came so with
+/// a snapshot, is put together.
+pub fn whole_parts(
+    store: &MemoryStore,
+    control: &ControlApplier,
+) -> Result<Vec<FunctionVersion>, StoreError> {
+    let versions: BTreeSet<_> =
+        component::chunks(store)?.into_iter().map(|(version, _)| version).collect();
+    let is_whole = |version: &FunctionVersion| {
+        let bytes = component::assemble(store, version).ok().flatten();
+        bytes.is_some_and(|bytes| FunctionVersion::of(&bytes) == *version)
+    };
+    let missing = versions.into_iter().filter(|version| !control.control().is_here(version));
+    Ok(missing.filter(is_whole).collect())
 }
 
 /// Into how many partitions rows are spread.

@@ -379,7 +379,12 @@ impl Controller {
         let host = &self.shared.host;
         let is_loaded = |version: &FunctionVersion, _| host.manifest(version).is_some();
         match ControlApplier::restore(&self.shared.site, is_loaded) {
-            Ok(applier) => self.applier = applier,
+            Ok(applier) => {
+                self.applier = applier;
+                // What was put together was not kept.
+                let complete = self.complete_parts();
+                self.assemble(complete);
+            }
             Err(error) => self.shared.fail(format!("restore the control partition: {error}")),
         }
     }

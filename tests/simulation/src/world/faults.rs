@@ -7,7 +7,7 @@ use syncline_bus::{Envelope, HEARTBEAT_KEY, Lane};
 use syncline_core::{ChangeId, MembershipChange, RolloutPlan, RowKey};
 
 use super::World;
-use crate::region::SimRegion;
+use crate::region::{SimRegion, whole_parts};
 use crate::scenario::{Garbage, Step};
 use crate::topology::Topology;
 
@@ -294,9 +294,13 @@ impl World {
         let Some(running) = self.running(region) else { return };
         let here = running.here.clone();
         let restored = ControlApplier::restore(&running.site, |version, _| here.contains(version));
-        match restored {
-            Ok(control) => running.control = control,
-            Err(error) => self.fail("restore", || error.to_string()),
+        let restored = restored.and_then(|control| {
+            running.assembled = whole_parts(&running.site.store, &control)?;
+            running.control = control;
+            Ok(())
+        });
+        if let Err(error) = restored {
+            self.fail("restore", || error.to_string());
         }
     }
 

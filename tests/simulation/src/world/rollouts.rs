@@ -234,7 +234,10 @@ impl World {
             return;
         }
         let Some(running) = &self.regions[region].running else { return };
-        let members = running.control.control().membership().members();
+        let mut members = running.control.control().membership().members();
+        // One whose join was agreed on in this very turn, after the region had spoken, and that takes
+        // the version over with its snapshot.
+        members.retain(|member| self.regions.iter().any(|known| known.id == *member));
         let lacks = members.iter().find(|member| !ready.contains_key(*member)).cloned();
         let mine = ready.get(&name).copied();
         let differs = members.iter().find(|member| ready.get(*member).copied() != mine).cloned();
