@@ -45,7 +45,7 @@ pub const FAULTS_EXPECTED: [&str; 22] = [
 ];
 
 /// States that many runs must meet.
-pub const STATES_EXPECTED: [&str; 23] = [
+pub const STATES_EXPECTED: [&str; 25] = [
     "a change waited for a function",
     "a change waited for an engine",
     "a change was given up with a lost region",
@@ -56,6 +56,7 @@ pub const STATES_EXPECTED: [&str; 23] = [
     "a function was deployed",
     "a membership change went on",
     "a record was quarantined",
+    "a region had passed on all it knew",
     "a region joined by a snapshot",
     "a region went back to the version before",
     "a rollout went on",
@@ -68,6 +69,7 @@ pub const STATES_EXPECTED: [&str; 23] = [
     "changes were sent again",
     "conflicts under a rollout were reported",
     "records of a lost region were passed on",
+    "regions were told to do without one that passed on",
     "something was asked of a rollout",
 ];
 

@@ -20,6 +20,21 @@ Examples:
   syncline rollout create sha256:0123… --table carts --stages 'us-east-1;*' --bake 10m
   syncline rollout create sha256:0123… --table carts --plan";
 
+const LOOK_EXAMPLES: &str = "\
+Examples:
+  syncline rollout list
+  syncline rollout list --table carts
+  syncline rollout show --table carts
+  syncline rollout watch --table carts";
+
+const STEER_EXAMPLES: &str = "\
+Examples:
+  syncline rollout promote --table carts --to-stage 2
+  syncline rollout pause --table carts --why 'Black Friday'
+  syncline rollout resume --table carts
+  syncline rollout abort --table carts --why 'prices are lost'
+  syncline rollout claim --table carts --url http://127.0.0.1:8081";
+
 /// How a rollout is to go; also of `syncline deploy`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PlanArgs {
@@ -62,16 +77,20 @@ pub(in crate::cli) enum RolloutCommand {
     #[command(after_help = CREATE_EXAMPLES)]
     Create(CreateArgs),
     /// List the rollouts.
+    #[command(after_help = LOOK_EXAMPLES)]
     List {
         /// Only of this table.
         #[arg(long, value_name = "TABLE", value_parser = table)]
         table: Option<String>,
     },
     /// Show a rollout: regions, gates, what was seen, history.
+    #[command(after_help = LOOK_EXAMPLES)]
     Show(Which),
     /// Show how a rollout goes on, until it ends.
+    #[command(after_help = LOOK_EXAMPLES)]
     Watch(Which),
     /// Go on to the next stage, whatever time is left.
+    #[command(after_help = STEER_EXAMPLES)]
     Promote {
         #[command(flatten)]
         which: Which,
@@ -82,12 +101,16 @@ pub(in crate::cli) enum RolloutCommand {
         why: Why,
     },
     /// Let nothing go on; who uses the version keeps to it.
+    #[command(after_help = STEER_EXAMPLES)]
     Pause(SteerArgs),
     /// Go on after a pause.
+    #[command(after_help = STEER_EXAMPLES)]
     Resume(SteerArgs),
     /// Have all regions go back to the version before.
+    #[command(after_help = STEER_EXAMPLES)]
     Abort(SteerArgs),
     /// Have the region that is asked decide from here on, where the one that did is silent.
+    #[command(after_help = STEER_EXAMPLES)]
     Claim(SteerArgs),
 }
 
