@@ -117,8 +117,6 @@ bugs! {
     AnyoneDecides => "anyone-decides",
     /// A step of a rollout counts wherever the rollout is.
     StepsFromAnywhere => "steps-from-anywhere",
-    /// An abort ends also what is complete.
-    AbortAfterComplete => "abort-after-complete",
     /// To resume ends every pause, not the one that was seen.
     ResumeEndsAnyPause => "resume-ends-any-pause",
     /// After an abort a region keeps to the version.

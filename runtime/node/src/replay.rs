@@ -197,6 +197,12 @@ impl Difference {
             replayed: Ending::of(record, by, outcome),
         }
     }
+
+    /// How much text the two rows are.
+    pub(crate) fn bytes(&self) -> usize {
+        let rows = [&self.recorded.result, &self.replayed.result];
+        rows.into_iter().flatten().map(|row| row.get().len()).sum()
+    }
 }
 
 impl Ending {

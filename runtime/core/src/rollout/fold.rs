@@ -145,11 +145,7 @@ impl Folding {
 
     /// A rollout to which something can still happen.
     fn open(&mut self, rollout: &RolloutId) -> Option<&mut Rollout> {
-        let counts = |rollout: &&mut Rollout| {
-            rollout.state.is_open()
-                || planted::is(Bug::AbortAfterComplete) && rollout.state == RolloutState::Complete
-        };
-        self.rollouts.get_mut(rollout).filter(counts)
+        self.rollouts.get_mut(rollout).filter(|rollout| rollout.state.is_open())
     }
 
     fn progress(&mut self, rollout: &RolloutId, region: &RegionId) -> Option<&mut RegionProgress> {

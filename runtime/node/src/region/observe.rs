@@ -24,6 +24,10 @@ const SHADOW_QUEUE: usize = 256;
 const SHADOW_REST: u32 = 1;
 /// Of each rollout the last conflicts that ended otherwise, or in a fault, are kept to be shown.
 const SAMPLES_MAX: usize = 10;
+/// Of so many rollouts, the last ones.
+const SAMPLED_ROLLOUTS_MAX: usize = 16;
+/// Of larger rows only the conflict's id is kept: its record has them.
+const SAMPLE_BYTES_MAX: usize = 64 << 10;
 /// How often an idle shadow looks whether the region stops.
 const SHADOW_LOOK: Duration = Duration::from_millis(200);
 
@@ -167,6 +171,7 @@ impl Observer {
             let fault = fault.map(|(code, text)| format!("{code}: {text}"));
             let difference =
                 differs.then(|| Difference::of(conflict, Stamp::Function(at.version), &outcome));
+            let difference = difference.filter(|both| both.bytes() <= SAMPLE_BYTES_MAX);
             seen.keep(&at.rollout, Sample { fault, difference, conflict: conflict.id });
         }
     }
@@ -179,6 +184,9 @@ impl Seen {
             samples.pop_front();
         }
         samples.push_back(Arc::new(sample));
+        if self.samples.len() > SAMPLED_ROLLOUTS_MAX {
+            self.samples.pop_first();
+        }
     }
 }
 

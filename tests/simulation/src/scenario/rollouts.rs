@@ -55,8 +55,29 @@ pub(super) fn draw(seed: u64) -> Option<(usize, Vec<Step>)> {
     }
     let regions = [2, 2, 3, 3, 4, 5, 6, 7][rng.usize(0..8)];
     let odd = rng.u8(0..4) == 0;
-    let steps = (0..rng.usize(8..50)).map(|_| step(&mut rng, odd)).collect();
+    let mut steps = Vec::new();
+    for _ in 0..rng.usize(8..50) {
+        let step = step(&mut rng, odd);
+        // What matters most is what two regions ask that have not heard of each other.
+        if let Step::Ask { table, .. } = step
+            && rng.bool()
+        {
+            steps.push(Step::Ask { region: rng.u8(0..60), table, asked: asked(&mut rng) });
+        }
+        steps.push(step);
+    }
     Some((regions, steps))
+}
+
+fn asked(rng: &mut fastrand::Rng) -> Asked {
+    match rng.u8(0..14) {
+        0..=3 => Asked::Promote,
+        4 => Asked::PromoteTo(rng.u8(1..6)),
+        5 | 6 => Asked::Pause,
+        7..=9 => Asked::Resume,
+        10 | 11 => Asked::Abort,
+        _ => Asked::Claim,
+    }
 }
 
 fn step(rng: &mut fastrand::Rng, odd: bool) -> Step {
@@ -74,17 +95,7 @@ fn step(rng: &mut fastrand::Rng, odd: bool) -> Step {
             };
             Step::RollOut { region, table, function, plan }
         }
-        5..=10 => {
-            let asked = match rng.u8(0..12) {
-                0..=4 => Asked::Promote,
-                5 => Asked::PromoteTo(rng.u8(1..6)),
-                6 | 7 => Asked::Pause,
-                8 | 9 => Asked::Resume,
-                10 => Asked::Abort,
-                _ => Asked::Claim,
-            };
-            Step::Ask { region, table, asked }
-        }
+        5..=10 => Step::Ask { region, table, asked: asked(rng) },
         11 | 12 => Step::Report { region, faults: rng.u8(0..4) == 0 },
         13 if odd => {
             let odd = if rng.bool() { Oddity::Differs } else { Oddity::Fails };

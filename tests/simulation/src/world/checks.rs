@@ -178,7 +178,7 @@ impl World {
             Ok(Replayed::Outcome(outcome)) if outcome == record.outcome => {}
             replayed => {
                 let (id, outcome) = (record.id, record.outcome.clone());
-                self.fail("replay", || {
+                self.fail("recorded", || {
                     format!("{id} came to {outcome:?} in {by}, and when replayed to {replayed:?}")
                 });
             }
