@@ -13,21 +13,27 @@ pub fn peak_bytes(process_id: u32) -> Result<u64> {
 }
 
 /// What a process has in memory now, and the most that each of the children has had that it has
-/// now, in bytes. A child that ends meanwhile counts as nothing.
+/// now, in bytes. A child that ends meanwhile counts as nothing, and so does one that does not run
+/// its program yet: it shares the memory of the process until then.
 ///
 /// # Errors
 /// The process is gone, or the system does not list its processes.
 pub fn with_children_bytes(process_id: u32) -> Result<u64> {
+    let own = command_line(process_id);
     let mut total = bytes(&status(process_id)?, "VmRSS:")?;
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-        let status = status(id).unwrap_or_default();
-        if field(&status, "PPid:") == Some(&process_id.to_string()) {
-            total += bytes(&status, "VmHWM:").unwrap_or_default();
+        let parent = status(id).unwrap_or_default();
+        if field(&parent, "PPid:") == Some(&process_id.to_string()) && command_line(id) != own {
+            total += bytes(&status(id).unwrap_or_default(), "VmHWM:").unwrap_or_default();
         }
     }
     Ok(total)
+}
+
+fn command_line(process_id: u32) -> Vec<u8> {
+    fs::read(format!("/proc/{process_id}/cmdline")).unwrap_or_default()
 }
 
 fn status(process_id: u32) -> Result<String> {
