@@ -1,5 +1,8 @@
 //! Three regions take conflicting writes, are cut apart and healed, and end with the same bytes.
 //!
+//! Meanwhile two more versions of the merge function are rolled out: one in stages, and a bad one that
+//! its gate stops before it decides anything.
+//!
 //! Everything goes over HTTP to a `syncline dev` in a process of its own: the upload of the merge
 //! function, the clients' writes, the cut and what is shown at the end. The clients keep their own
 //! record of what was acknowledged to them, and the regions' rows are checked against that record,
@@ -7,8 +10,10 @@
 
 mod cart;
 mod check;
+mod clients;
 mod ledger;
 mod report;
+mod rollouts;
 mod scenario;
 mod shopper;
 mod story;

@@ -9,6 +9,7 @@ use syncline_harness::Digests;
 
 use crate::check::{Checked, ConflictsSummary};
 use crate::ledger::Counts;
+use crate::rollouts::Rollouts;
 use crate::story::Story;
 
 /// All that happened.
@@ -24,6 +25,7 @@ pub(crate) struct Report {
     pub(crate) writes: Writes,
     pub(crate) cut: Cut,
     pub(crate) conflicts: ConflictsSummary,
+    pub(crate) rollouts: Rollouts,
     /// The largest lag seen between any two regions, by phase.
     pub(crate) lag_ms_max: BTreeMap<&'static str, u64>,
     pub(crate) checked: Checked,
@@ -108,6 +110,7 @@ impl Report {
         )?;
         self.write_cut(text)?;
         self.write_conflicts(text)?;
+        self.write_rollouts(text)?;
         if let Some(story) = &self.story {
             story.write(text)?;
         }
@@ -155,6 +158,30 @@ impl Report {
         )?;
         writeln!(text, "  met: {}", list(&conflicts.by_region))?;
         writeln!(text, "  merge function: {}", self.merge_function)
+    }
+
+    fn write_rollouts(&self, text: &mut String) -> std::fmt::Result {
+        let Rollouts { second, third } = &self.rollouts;
+        let stages: Vec<String> = second.stages.iter().map(|stage| stage.join(", ")).collect();
+        writeln!(text, "\nRollouts, while clients wrote")?;
+        writeln!(text, "  second version  {}", second.version)?;
+        writeln!(text, "    in stages: {}; {}", stages.join("; then "), second.state)?;
+        writeln!(
+            text,
+            "    of changes made in its first stage, {} conflicts were resolved by the first version \
+             and {} by it",
+            second.in_first_stage.former, second.in_first_stage.new
+        )?;
+        writeln!(text, "  third version   {}", third.version)?;
+        writeln!(
+            text,
+            "    {} after it was tried on {} conflicts in the shadow: {}",
+            third.state, third.tried_on, third.reason
+        )?;
+        if let Some(sample) = &third.sample {
+            writeln!(text, "    what it said of one of them: {sample}")?;
+        }
+        writeln!(text, "    it resolved {} conflicts", third.resolved)
     }
 
     fn write_checks(&self, text: &mut String) -> std::fmt::Result {

@@ -1,25 +1,23 @@
-//! What happens: upload, writes, a cut in the middle of them, quiet, and the checks.
+//! What happens: upload, writes, a cut in the middle of them, two rollouts, quiet, and the checks.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use syncline_harness::{Dev, DevSetup, Digests, Region, example_function};
 
-use crate::check;
-use crate::ledger::Ledger;
+use crate::clients::{self, Market};
 use crate::report::{Cut, Report, Writes};
-use crate::shopper::Shopper;
-use crate::{say, story};
+use crate::rollouts::Versions;
+use crate::{check, rollouts, say, story};
 
 /// The table that is written.
 pub(crate) const TABLE: &str = "carts";
-const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "ap-south-1"];
+/// The regions that take part.
+pub(crate) const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "ap-south-1"];
 /// The region that is cut off for a part of the writes.
 const CUT_OFF: &str = "ap-south-1";
-const CLIENTS_A_REGION: usize = 2;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What was asked for.
@@ -42,34 +40,47 @@ type LagMs = BTreeMap<&'static str, u64>;
 
 /// Carries it all out.
 pub(crate) fn run(plan: &Plan) -> Result<Report> {
-    say("building the node and the merge function from source, if they are not built yet");
-    let function = example_function("cart")?;
+    say("building the node and three merge functions from source, if they are not built yet");
+    let (function, later) = (example_function("cart")?, Versions::build()?);
     syncline_harness::syncline()?;
     say("starting three regions");
     let regions = REGIONS.map(str::to_owned).to_vec();
     let mut dev = Dev::start_with(DevSetup { regions, port: plan.port })?;
-    let report = in_regions(plan, &dev, &function)
+    let report = in_regions(plan, &dev, &function, &later)
         .with_context(|| format!("the regions' own log ends with:\n{}", dev.log()))?;
     let ended = dev.stop().context("stop the regions")?;
     Ok(report.with_end(ended))
 }
 
-fn in_regions(plan: &Plan, dev: &Dev, function: &[u8]) -> Result<Report> {
+fn in_regions(plan: &Plan, dev: &Dev, function: &[u8], later: &Versions) -> Result<Report> {
     let version = dev.regions()[0].deploy(TABLE, function)?;
     say(&format!("the cart function is active in all regions: {version}"));
-    let shopped = shop(plan, dev)?;
+    let (count, started) = (clients::clients(REGIONS.len()), Instant::now());
+    say(&format!("{count} clients in three regions make {} writes", plan.writes));
+    let market = Market::default();
+    let (mut ledger, (cut, mut lag_ms_max)) =
+        clients::shop(dev.regions(), plan.seed, Some(plan.writes), &market, |are_done| {
+            conduct(plan, dev, &market, are_done)
+        })?;
+    say("they write on, while versions are rolled out");
+    let (market, seed) = (Market::default(), !plan.seed);
+    let (wrote, mut rollouts) = clients::shop(dev.regions(), seed, None, &market, |_| {
+        rollouts::roll_out(dev, later, &market)
+    })?;
+    ledger.merge(wrote);
+    let seconds = started.elapsed().as_secs_f64();
     say("waiting until all regions have applied everything");
     let quiet_from = Instant::now();
     let digests = dev.wait_quiet()?;
     let quiet_ms = quiet_from.elapsed().as_millis();
     say("checking the regions against what the clients were told");
-    let Shopped { ledger, seconds, cut, mut lag_ms_max } = shopped;
     sample_lag(dev.regions(), "quiet", &mut lag_ms_max);
     let conflicts = check::conflicts(dev.regions())?;
     let story = story::find(&dev.regions()[0], &conflicts, &ledger)?;
     let checked = check::additions(dev.regions(), &ledger)?;
     let mut failures = checked.failures.clone();
     failures.extend(conflicts.failures.iter().cloned());
+    failures.extend(rollouts.judge(&conflicts));
     if let Err(error) = Digests::equal(&digests) {
         failures.push(format!("digest: {error:#}"));
     }
@@ -83,6 +94,7 @@ fn in_regions(plan: &Plan, dev: &Dev, function: &[u8]) -> Result<Report> {
         writes,
         cut: Cut { quiet_ms: u64::try_from(quiet_ms).unwrap_or(u64::MAX), ..cut },
         conflicts: conflicts.summary,
+        rollouts,
         lag_ms_max,
         checked: checked.summary,
         story,
@@ -90,46 +102,12 @@ fn in_regions(plan: &Plan, dev: &Dev, function: &[u8]) -> Result<Report> {
     })
 }
 
-/// What came of the clients' work.
-struct Shopped {
-    ledger: Ledger,
-    seconds: f64,
-    cut: Cut,
-    lag_ms_max: LagMs,
-}
-
-/// Lets clients in all regions write, and cuts one region off between three and seven tenths of it.
-fn shop(plan: &Plan, dev: &Dev) -> Result<Shopped> {
-    let acknowledged = AtomicUsize::new(0);
-    let clients = CLIENTS_A_REGION * REGIONS.len();
-    let started = Instant::now();
-    say(&format!("{clients} clients in three regions make {} writes", plan.writes));
-    thread::scope(|scope| {
-        let mut handles = Vec::new();
-        for client in 0..clients {
-            let region = dev.regions()[client % REGIONS.len()].clone();
-            let seed = plan.seed.wrapping_mul(1_000_003).wrapping_add(client as u64);
-            let share = plan.writes / clients + usize::from(client < plan.writes % clients);
-            let shopper = Shopper::new(region, seed, &acknowledged);
-            handles.push(scope.spawn(move || shopper.shop(share)));
-        }
-        let conducted = conduct(plan, dev, &acknowledged, &handles);
-        let mut ledger = Ledger::default();
-        for handle in handles {
-            let shopped = handle.join().map_err(|_| anyhow!("a client broke down"))?;
-            ledger.merge(shopped?);
-        }
-        let (cut, lag_ms_max) = conducted?;
-        Ok(Shopped { ledger, seconds: started.elapsed().as_secs_f64(), cut, lag_ms_max })
-    })
-}
-
 /// Cuts and heals while the clients write, and looks at the lag.
-fn conduct<T>(
+fn conduct(
     plan: &Plan,
     dev: &Dev,
-    acknowledged: &AtomicUsize,
-    clients: &[ScopedJoinHandle<'_, T>],
+    market: &Market,
+    are_done: &dyn Fn() -> bool,
 ) -> Result<(Cut, LagMs)> {
     let (cut_at, heal_at) = (plan.writes * 3 / 10, plan.writes * 7 / 10);
     let mut phase = Phase::Together;
@@ -137,8 +115,7 @@ fn conduct<T>(
     let mut cut_since = Instant::now();
     let mut cut = Cut { region: CUT_OFF.to_owned(), ..Cut::default() };
     loop {
-        let written = acknowledged.load(Ordering::Relaxed);
-        let done = clients.iter().all(ScopedJoinHandle::is_finished);
+        let (written, done) = (market.acknowledged(), are_done());
         if phase == Phase::Together && written >= cut_at && !done {
             dev.cut_off(CUT_OFF)?;
             say(&format!("{CUT_OFF} is cut off after {written} writes; all regions write on"));

@@ -1,6 +1,5 @@
 //! A client of the shop: reads a cart, changes it, writes it back if nobody else was faster.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -8,14 +7,19 @@ use anyhow::{Result, bail};
 use syncline_harness::{Answer, If, Region, Rng, Row};
 
 use crate::cart::Cart;
+use crate::clients::Market;
 use crate::ledger::{Ledger, Place};
 use crate::scenario::TABLE;
 
-const CARTS: usize = 60;
+/// All carts that there are.
+pub(crate) const CARTS: usize = 60;
 const PRODUCTS: [&str; 8] =
     ["apple", "bread", "cheese", "fig", "kiwi", "olives", "tea", "gift wrap"];
 /// Only this product is taken out of carts again, so that what the others come to can be checked.
 const REMOVABLE: &str = "gift wrap";
+/// Where wholesalers shop, one addition in so many is theirs, of so many pieces at a time.
+const WHOLESALE_EVERY: usize = 3;
+const WHOLESALE: u64 = 100_000;
 /// Only one cart in so many is ever deleted, for the same reason.
 const DELETABLE_EVERY: usize = 10;
 /// A write that meets a newer cart so often in a row has met something else.
@@ -27,8 +31,8 @@ pub(crate) struct Shopper<'a> {
     region: Region,
     rng: Rng,
     ledger: Ledger,
-    /// Writes that were acknowledged to all clients together.
-    acknowledged: &'a AtomicUsize,
+    market: &'a Market,
+    carts: usize,
 }
 
 /// What a client wants to do to a cart.
@@ -51,13 +55,20 @@ enum Tried {
 }
 
 impl<'a> Shopper<'a> {
-    pub(crate) fn new(region: Region, seed: u64, acknowledged: &'a AtomicUsize) -> Self {
-        Self { region, rng: Rng::new(seed), ledger: Ledger::default(), acknowledged }
+    /// Of somebody who shops in the first so many carts.
+    pub(crate) fn new(region: Region, seed: u64, market: &'a Market, carts: usize) -> Self {
+        Self { region, rng: Rng::new(seed), ledger: Ledger::default(), market, carts }
     }
 
-    /// Shops until so many writes were acknowledged, and gives the record of them.
-    pub(crate) fn shop(mut self, writes: usize) -> Result<Ledger> {
-        while self.ledger.counts.writes() + self.ledger.counts.unclear < writes {
+    /// Shops until the number of writes is enough, with a pause before each, and gives the record of
+    /// them.
+    pub(crate) fn shop(
+        mut self,
+        pause: Duration,
+        is_enough: impl Fn(usize) -> bool,
+    ) -> Result<Ledger> {
+        while !is_enough(self.ledger.counts.writes() + self.ledger.counts.unclear) {
+            thread::sleep(pause);
             let intent = self.intent();
             self.carry_out(&intent)?;
         }
@@ -65,10 +76,13 @@ impl<'a> Shopper<'a> {
     }
 
     fn intent(&mut self) -> Intent {
-        let number = self.rng.skewed_below(CARTS);
+        let number = self.rng.skewed_below(self.carts);
         let cart = format!("cart-{number:02}");
         let (delete, remove) = (self.rng.one_in(6), self.rng.one_in(12));
-        let (product, quantity) = (*self.rng.choose(&PRODUCTS), 1 + self.rng.below(4) as u64);
+        let (product, mut quantity) = (*self.rng.choose(&PRODUCTS), 1 + self.rng.below(4) as u64);
+        if self.market.has_wholesalers() && self.rng.one_in(WHOLESALE_EVERY) {
+            quantity *= WHOLESALE;
+        }
         if delete && number % DELETABLE_EVERY == DELETABLE_EVERY - 1 {
             Intent::Delete { cart }
         } else if remove {
@@ -82,7 +96,7 @@ impl<'a> Shopper<'a> {
         for _ in 0..TRIES_MAX {
             match self.try_once(intent)? {
                 Tried::Acknowledged => {
-                    self.acknowledged.fetch_add(1, Ordering::Relaxed);
+                    self.market.count();
                     self.record(intent);
                     return Ok(());
                 }
@@ -194,9 +208,9 @@ mod tests {
     use super::*;
 
     fn intents(seed: u64) -> Vec<Intent> {
-        let acknowledged = AtomicUsize::new(0);
+        let market = Market::default();
         let region = Region::new("a", "http://127.0.0.1:1");
-        let mut shopper = Shopper::new(region, seed, &acknowledged);
+        let mut shopper = Shopper::new(region, seed, &market, CARTS);
         (0..2000).map(|_| shopper.intent()).collect()
     }
 

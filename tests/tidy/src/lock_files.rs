@@ -3,7 +3,7 @@
 
 use crate::violation::Violation;
 
-const LOCK_FILES: [&str; 9] = [
+const LOCK_FILES: [&str; 10] = [
     "Cargo.lock",
     "guest-examples/Cargo.lock",
     "guest-examples/cart/assemblyscript/package-lock.json",
@@ -12,6 +12,7 @@ const LOCK_FILES: [&str; 9] = [
     "sdk/assemblyscript/package-lock.json",
     "tests/bench/cosmwasm/Cargo.lock",
     "tests/bench/cosmwasm/contract/Cargo.lock",
+    "tests/demo/guests/Cargo.lock",
     "tests/hostile/guests/std/Cargo.lock",
 ];
 
