@@ -22,8 +22,8 @@ const SEEDS: &str = "1000";
 const SEEDS_FOR_BUGS: &str = "20000";
 
 const GUESTS: [&str; 2] = ["--manifest-path", "guest-examples/Cargo.toml"];
-/// Versions that the demo rolls out.
-const DEMO_GUESTS: [&str; 2] = ["--manifest-path", "tests/demo/guests/Cargo.toml"];
+/// Versions of the cart that the demo and the tests roll out.
+const TEST_GUESTS: [&str; 2] = ["--manifest-path", "tests/guests/Cargo.toml"];
 /// Hostile ones that the tests build by plain cargo.
 const PLAIN_GUESTS: [&str; 2] = ["--manifest-path", "tests/hostile/guests/std/Cargo.toml"];
 const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
@@ -78,8 +78,8 @@ impl Run {
         let fmt = ["fmt", "--all", "--check"];
         self.step(Kind::Format, "format", &mut cargo(&fmt))?;
         self.step(Kind::Format, "format of the guests", cargo(&fmt).args(GUESTS))?;
-        let what = "format of the demo's guests";
-        self.step(Kind::Format, what, cargo(&fmt).args(DEMO_GUESTS))?;
+        let what = "format of the guests of the tests";
+        self.step(Kind::Format, what, cargo(&fmt).args(TEST_GUESTS))?;
         let what = "format of the guests of plain cargo";
         self.step(Kind::Format, what, cargo(&fmt).args(PLAIN_GUESTS))?;
 
@@ -94,8 +94,8 @@ impl Run {
         guests.args(GUESTS).args(every).args(DENY_WARNINGS);
         self.step(Kind::Lint, "lints of the guests", &mut guests)?;
         let mut guests = self.cargo("clippy");
-        guests.args(DEMO_GUESTS).args(["--workspace", "--target", GUEST_TARGET]);
-        let what = "lints of the demo's guests";
+        guests.args(TEST_GUESTS).args(["--workspace", "--target", GUEST_TARGET]);
+        let what = "lints of the guests of the tests";
         self.step(Kind::Lint, what, guests.args(DENY_WARNINGS))
     }
 

@@ -8,6 +8,7 @@ use syncline_harness::{PATIENCE, Process, Rng, Serve, wait_for};
 
 use crate::members;
 use crate::poison::{Foreign, Poison};
+use crate::rollouts;
 use crate::run::Options;
 use crate::scene::{Scene, copy, link};
 use crate::topology::Topology;
@@ -111,6 +112,24 @@ pub const SCENARIOS: &[Scenario] = &[
         what: "a region loses its store, is evicted, and returns as another incarnation",
         topology: Topology::Direct,
         strike: members::come_back,
+    },
+    Scenario {
+        name: "rollout",
+        what: "versions go through the regions by stages, one of them back again",
+        topology: Topology::Direct,
+        strike: rollouts::watched,
+    },
+    Scenario {
+        name: "rollout-gate",
+        what: "a version that gives up on some conflicts is stopped by its gate",
+        topology: Topology::Direct,
+        strike: rollouts::stopped,
+    },
+    Scenario {
+        name: "rollout-owner",
+        what: "kill -9 of the region that decides, after each record of a rollout",
+        topology: Topology::Direct,
+        strike: rollouts::owner_killed,
     },
     Scenario {
         name: "old-disk",

@@ -10,6 +10,7 @@ mod faults;
 mod ledger;
 mod members;
 mod poison;
+mod rollouts;
 mod run;
 mod scene;
 mod topology;

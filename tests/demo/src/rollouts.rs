@@ -1,13 +1,12 @@
 //! Two more versions of the cart while clients write: one goes from stage to stage, and one is wrong.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
-use syncline_harness::{Dev, PATIENCE, Region, wait_for};
+use syncline_harness::{Dev, PATIENCE, Region, later_cart, wait_for};
 
 use crate::check::Conflicts;
 use crate::clients::Market;
@@ -74,7 +73,7 @@ pub(crate) struct Versions {
 impl Versions {
     /// Builds them from source, if they are not built yet.
     pub(crate) fn build() -> Result<Self> {
-        Ok(Self { second: component("cart-with-total")?, third: component("cart-in-16-bits")? })
+        Ok(Self { second: later_cart("cart-with-total")?, third: later_cart("cart-in-16-bits")? })
     }
 }
 
@@ -83,15 +82,6 @@ pub(crate) fn roll_out(dev: &Dev, versions: &Versions, market: &Market) -> Resul
     let second = staged(dev.regions(), &versions.second)?;
     let third = stopped(dev.regions(), &versions.third, market)?;
     Ok(Rollouts { second, third })
-}
-
-fn component(name: &str) -> Result<Vec<u8>> {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests").join(name);
-    // Of its own: in a folder shared with another workspace each would build all of it anew.
-    let target = syncline_guest_build::guests_target_dir().join("demo");
-    let built =
-        syncline_guest_build::build(&package, &target).with_context(|| format!("build {name}"))?;
-    std::fs::read(&built.path).with_context(|| format!("read {}", built.path.display()))
 }
 
 fn staged(regions: &[Region], component: &[u8]) -> Result<Staged> {

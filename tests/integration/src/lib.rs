@@ -4,14 +4,11 @@
 //! command line as a process, requests that no well-behaved client sends, and the check that a
 //! conflict has one outcome everywhere.
 
-mod cli;
 mod guests;
 mod memory;
-mod outcomes;
 mod raw;
 
-pub use cli::{Ran, run_cli};
 pub use guests::{BadGuest, core_module, of_another_world};
 pub use memory::{peak_bytes, with_children_bytes};
-pub use outcomes::one_outcome_each;
 pub use raw::send_raw;
+pub use syncline_harness::{Ran, one_outcome_each, run_cli};

@@ -12,7 +12,7 @@ const LOCK_FILES: [&str; 10] = [
     "sdk/assemblyscript/package-lock.json",
     "tests/bench/cosmwasm/Cargo.lock",
     "tests/bench/cosmwasm/contract/Cargo.lock",
-    "tests/demo/guests/Cargo.lock",
+    "tests/guests/Cargo.lock",
     "tests/hostile/guests/std/Cargo.lock",
 ];
 

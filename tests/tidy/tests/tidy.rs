@@ -18,7 +18,7 @@ fn dependencies_point_one_way() {
 #[test]
 fn licences_go_with_ours() {
     assert_none(licences::check(&Metadata::read(&root(), &this_platform())));
-    for guests in ["guest-examples", "tests/demo/guests", "tests/hostile/guests/std"] {
+    for guests in ["guest-examples", "tests/guests", "tests/hostile/guests/std"] {
         assert_none(licences::check(&Metadata::read(&root().join(guests), GUEST_PLATFORM)));
     }
 }

@@ -3,9 +3,9 @@
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
+use crate::binary::syncline;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
-use syncline_harness::syncline;
 
 /// What a command did.
 #[derive(Clone, Debug)]
