@@ -98,6 +98,18 @@ pub enum HostFault {
     /// The component has not arrived in this region, or does not compile here.
     #[error("merge function {0} is not here yet")]
     NotHere(FunctionVersion),
+    /// The function went live under a determinism profile that this build does not have: it might
+    /// answer otherwise than the other regions.
+    #[error(
+        "merge function {version} goes by determinism profile {needs}, which this build does not \
+         have: run one that has it"
+    )]
+    OtherProfile {
+        /// The function.
+        version: FunctionVersion,
+        /// The profile's number.
+        needs: u32,
+    },
     /// The wall clock ran out before the fuel did: the machine is too slow just now.
     #[error("the merge took longer than {limit_ms} ms of wall clock")]
     Backstop {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use syncline_core::{MembershipChange, RegionId};
+use syncline_core::{FunctionVersion, MembershipChange, RegionId};
 use syncline_store::kv::quarantine::QuarantineCount;
 
 use crate::config::LimitsConfig;
@@ -19,6 +19,7 @@ pub enum AlertCode {
     LinkStopped,
     LinkUnreadable,
     LinkFull,
+    ProfileMissing,
     RegionSilent,
     RecordsQuarantined,
     MembershipWaits,
@@ -35,13 +36,14 @@ pub const WARNING: &str = "warning";
 
 impl AlertCode {
     /// Every kind, the most pressing first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::RegionStopped,
         Self::RegionEvicted,
         Self::WritesRefused,
         Self::LinkStopped,
         Self::LinkUnreadable,
         Self::LinkFull,
+        Self::ProfileMissing,
         Self::RegionSilent,
         Self::RecordsQuarantined,
         Self::MembershipWaits,
@@ -76,6 +78,11 @@ impl AlertCode {
                 WARNING,
                 "so many changes of the named region wait that its log is not read for now",
             ),
+            Self::ProfileMissing => (
+                "profile-missing",
+                CRITICAL,
+                "what the named merge function is to decide waits: this build may not run it",
+            ),
             Self::RegionSilent => ("region-silent", WARNING, "the named region is not heard"),
             Self::RecordsQuarantined => (
                 "records-quarantined",
@@ -96,7 +103,7 @@ impl AlertCode {
 pub struct Alert {
     /// What.
     pub code: AlertCode,
-    /// The region that it is about.
+    /// The region, or the version, that it is about.
     pub subject: String,
     /// What in particular.
     pub detail: String,
@@ -121,6 +128,10 @@ pub struct Standing<'a> {
     pub links: &'a [LinkView],
     /// What it keeps in quarantine.
     pub quarantine: &'a [QuarantineCount],
+    /// The number of its determinism profile.
+    pub profile: u32,
+    /// Versions that go by another one, and by which.
+    pub other_profiles: &'a BTreeMap<FunctionVersion, u32>,
     /// Its limits.
     pub limits: &'a LimitsConfig,
 }
@@ -142,6 +153,16 @@ pub fn alerts(standing: &Standing<'_>) -> Vec<Alert> {
         of_link(standing, link, &mut alerts);
     }
     quarantined(standing, &mut alerts);
+    alerts.extend(standing.other_profiles.iter().map(|(version, needs)| Alert {
+        code: AlertCode::ProfileMissing,
+        subject: version.to_string(),
+        detail: format!(
+            "it went live under determinism profile {needs}, and this build has {}: run one that has \
+             profile {needs}",
+            standing.profile
+        ),
+        since_ms: None,
+    }));
     alerts.sort_by(|a, b| (a.code, &a.subject).cmp(&(b.code, &b.subject)));
     alerts
 }

@@ -63,6 +63,7 @@ pub fn run(options: DevOptions) -> Result<()> {
                 },
                 cuts: dev.cuts().clone(),
                 compiler: options.compiler.clone(),
+                profile: syncline_host::PROFILE,
             },
             Arc::clone(&bus),
         )?;

@@ -31,6 +31,7 @@ mod status;
 mod syncer;
 mod verification;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -40,7 +41,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use syncline_applier::{KeptDone, KeptWork, Site, WriteRequest};
 use syncline_core::{
     CONTROL_PARTITION, FunctionVersion, Image, MembershipChange, PartitionCount, Precondition,
-    RegionId, Routes, RowKey, partition_of,
+    RegionId, Rollouts, Routes, RowKey, partition_of,
 };
 use syncline_host::{Compiler, Host};
 use syncline_store::{DiskStore, Engine};
@@ -91,6 +92,9 @@ pub struct RegionOptions {
     pub cuts: Cuts,
     /// Where it compiles merge functions.
     pub compiler: Compiler,
+    /// The number of the determinism profile that it runs them by: [`syncline_host::PROFILE`], unless
+    /// a region of another build is to be played.
+    pub profile: u32,
 }
 
 /// How often a region says something of itself to each partition.
@@ -112,6 +116,10 @@ pub(crate) struct Shared {
     pub(crate) links: LinkStates,
     pub(crate) startup: Startup,
     pub(crate) observer: Observer,
+    /// The number of this build's determinism profile.
+    pub(crate) profile: u32,
+    /// Versions that go by another one, as of the control partition's last commit, and by which.
+    other_profiles: Mutex<Arc<BTreeMap<FunctionVersion, u32>>>,
     pub(crate) cuts: Cuts,
     /// Which regions there are, as of the control partition's last commit.
     members: Mutex<Arc<Members>>,
@@ -145,6 +153,25 @@ impl Shared {
         self.stopping.store(true, Ordering::SeqCst);
     }
 
+    fn other_profiles(&self) -> Arc<BTreeMap<FunctionVersion, u32>> {
+        Arc::clone(&self.other_profiles.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_profiles(&self, rollouts: &Rollouts) {
+        let mut profiles = rollouts.profiles();
+        profiles.retain(|_, profile| *profile != self.profile);
+        let mut known = self.other_profiles.lock().unwrap_or_else(PoisonError::into_inner);
+        if **known != profiles {
+            let region = &self.site.region;
+            for (version, needs) in &profiles {
+                tracing::error!(%region, %version, needs, has = self.profile,
+                    "a function goes by a determinism profile that this build does not have: \
+                     what it is to decide waits");
+            }
+            *known = Arc::new(profiles);
+        }
+    }
+
     fn members(&self) -> Arc<Members> {
         Arc::clone(&self.members.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -173,6 +200,17 @@ impl Region {
     /// Which regions there are, as far as this one knows.
     pub fn members(&self) -> Arc<Members> {
         self.shared.members()
+    }
+
+    /// The number of this build's determinism profile.
+    pub fn profile(&self) -> u32 {
+        self.shared.profile
+    }
+
+    /// Versions that went live under another determinism profile, and which: what they are to decide
+    /// waits here.
+    pub fn other_profiles(&self) -> Arc<BTreeMap<FunctionVersion, u32>> {
+        self.shared.other_profiles()
     }
 
     /// What this region does for one that joins.

@@ -53,6 +53,7 @@ pub fn run(file: &Path, compiler: Compiler) -> Result<()> {
         limits: config.limits,
         cuts: Cuts::default(),
         compiler,
+        profile: syncline_host::PROFILE,
     };
     let listener = listener.into_std()?;
     if let Some(donor) = config.join_from

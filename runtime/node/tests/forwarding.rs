@@ -90,6 +90,7 @@ impl World {
             limits: LimitsConfig { start_wait, ..LimitsConfig::default() },
             cuts: self.cuts.clone(),
             compiler: Compiler::InProcess,
+            profile: syncline_host::PROFILE,
         };
         let started = Region::start(options, Arc::new(self.bus.clone())).unwrap();
         self.running.insert(name, started);

@@ -85,6 +85,7 @@ impl World {
             },
             cuts: Cuts::default(),
             compiler: Compiler::InProcess,
+            profile: syncline_host::PROFILE,
         }
     }
 

@@ -54,6 +54,7 @@ fn options(data: &Path, name: &str, limits: LimitsConfig) -> RegionOptions {
         limits,
         cuts: Cuts::default(),
         compiler: Compiler::InProcess,
+        profile: syncline_host::PROFILE,
     }
 }
 

@@ -27,6 +27,7 @@ fn start(data: &std::path::Path) -> String {
         limits: LimitsConfig::default(),
         cuts: Cuts::default(),
         compiler: Compiler::InProcess,
+        profile: syncline_host::PROFILE,
     };
     let region = Region::start(options, Arc::new(bus)).expect("start the region");
     while region.starting().is_some() {

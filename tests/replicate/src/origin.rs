@@ -77,6 +77,7 @@ impl Origin {
             limits,
             cuts: cuts.clone(),
             compiler: Compiler::InProcess,
+            profile: syncline_host::PROFILE,
         };
         let region = Region::start(options, Arc::new(bus)).context("start the origin")?;
         let runtime = Runtime::new().context("start tokio")?;

@@ -37,6 +37,27 @@ pub enum VersionUse {
 pub const LATE_STAMP_MS: u64 = 60_000;
 
 impl Rollouts {
+    /// The number of the determinism profile that each version goes by that was ever active: the one
+    /// under which regions tested it first. They were all of one mind then, or it could not have
+    /// become active.
+    pub fn profiles(&self) -> BTreeMap<FunctionVersion, u32> {
+        let mut first: BTreeMap<FunctionVersion, (&ChangeId, u32)> = BTreeMap::new();
+        for rollout in self.iter() {
+            let sayings = || self.sayings.get(&rollout.id).into_iter().flatten();
+            if !sayings().any(|(_, record)| matches!(record, RolloutRecord::Active { .. })) {
+                continue;
+            }
+            let tested = sayings().find_map(|(id, record)| match record {
+                RolloutRecord::Ready { self_test, .. } => Some((id, self_test.profile)),
+                _ => None,
+            });
+            let Some(tested) = tested else { continue };
+            let known = first.entry(rollout.version).or_insert(tested);
+            *known = tested.min(*known);
+        }
+        first.into_iter().map(|(version, (_, profile))| (version, profile)).collect()
+    }
+
     /// What keeps a version from being deleted, as far as the rollouts tell. `stable` is up to which
     /// HLC a region's changes are stable, in the partition that is the furthest behind. That no
     /// head, history or waiting change here has its stamp is for the store to tell.

@@ -30,6 +30,8 @@ pub(super) async fn of_region(api: &Api, views: &[PartitionView]) -> Result<Vec<
         views,
         links: &api.region.links(),
         quarantine: &quarantine,
+        profile: api.region.profile(),
+        other_profiles: &api.region.other_profiles(),
         limits: api.region.limits(),
     }))
 }

@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use syncline_core::{
-    Behind, ChangeId, Hlc, MembershipChange, MembershipId, MembershipState, MembershipView,
-    TableDigest, VersionVector,
+    Behind, ChangeId, FunctionVersion, Hlc, MembershipChange, MembershipId, MembershipState,
+    MembershipView, TableDigest, VersionVector,
 };
 
 use super::*;
@@ -65,6 +65,7 @@ struct World {
     quarantine: Vec<QuarantineCount>,
     limits: LimitsConfig,
     members: Members,
+    other_profiles: BTreeMap<FunctionVersion, u32>,
 }
 
 impl World {
@@ -88,6 +89,7 @@ impl World {
             quarantine: vec![kept(0, 2, 900), kept(1, 5, 800), kept(CONTROL_PARTITION, 1, 950)],
             limits: LimitsConfig { unconfirmed_changes: 4, ..LimitsConfig::default() },
             members: Members { may_write: true, ..Members::default() },
+            other_profiles: BTreeMap::new(),
         }
     }
 
@@ -100,6 +102,8 @@ impl World {
             views: &self.views,
             links: &self.links,
             quarantine: &self.quarantine,
+            profile: 2,
+            other_profiles: &self.other_profiles,
             limits: &self.limits,
         })
     }
@@ -156,6 +160,9 @@ fn alerts_say_what_whom_and_since_when() {
     world.links.push(link("e", "unreadable"));
     world.limits.waiting_changes = 6;
     world.links[1].full_since_ms = Some(77);
+    let version = FunctionVersion::of(b"f");
+    world.other_profiles.insert(version, 1);
+    let version = version.to_string();
     let said: Vec<(&str, String, Option<u64>)> = world
         .alerts(Some(("the disk is gone".into(), 42)))
         .into_iter()
@@ -167,6 +174,7 @@ fn alerts_say_what_whom_and_since_when() {
         ("link-stopped", "d", Some(5_000)),
         ("link-unreadable", "e", Some(5_000)),
         ("link-full", "b", Some(77)),
+        ("profile-missing", &*version, None),
         ("region-silent", "c", Some(5_000)),
         ("records-quarantined", "b", Some(800)),
     ];

@@ -13,7 +13,7 @@ use syncline_core::{
     FunctionVersion, MembershipChange, MembershipId, MembershipState, NewRollout, RegionId,
     Rollout, RolloutAsk, RolloutId, RolloutText, SelfTest,
 };
-use syncline_host::{Admitted, Manifest, PROFILE};
+use syncline_host::{Admitted, Manifest};
 use syncline_store::StoreError;
 use syncline_store::kv::component::{self, ComponentFacts};
 use tokio::sync::oneshot;
@@ -338,6 +338,7 @@ impl Controller {
         match self.applier.end(&self.shared.site, beats, now_ms(), steady_ms) {
             Ok(done) => {
                 self.shared.observer.watch(self.applier.control().rollouts().open());
+                self.shared.set_profiles(self.applier.control().rollouts());
                 self.hand_over(done, replies);
                 Ok(())
             }
@@ -480,7 +481,7 @@ fn self_tested(shared: &Shared, version: FunctionVersion) -> Result<SelfTest, Ro
     let mut last = String::new();
     for _ in 0..SELF_TESTS_MAX {
         match self_test::digest(&shared.host, version) {
-            Ok(digest) => return Ok(SelfTest { digest, profile: PROFILE }),
+            Ok(digest) => return Ok(SelfTest { digest, profile: shared.profile }),
             Err(error) => last = chain(&error),
         }
         if shared.is_stopping() {

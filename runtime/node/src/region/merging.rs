@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use syncline_core::{
@@ -28,6 +29,7 @@ pub(super) struct Resting(BTreeMap<TableName, Instant>);
 pub(super) struct Merging<'a> {
     host: &'a Host,
     resting: &'a Resting,
+    other_profiles: Arc<BTreeMap<FunctionVersion, u32>>,
     spent: RefCell<BTreeMap<TableName, Spent>>,
     calls: RefCell<Calls>,
 }
@@ -84,8 +86,14 @@ impl Resting {
 }
 
 impl<'a> Merging<'a> {
-    pub(super) fn new(host: &'a Host, resting: &'a Resting) -> Self {
-        Self { host, resting, spent: RefCell::default(), calls: RefCell::default() }
+    /// `other_profiles` are the versions that this build may not run, and what they go by.
+    pub(super) fn new(
+        host: &'a Host,
+        resting: &'a Resting,
+        other_profiles: Arc<BTreeMap<FunctionVersion, u32>>,
+    ) -> Self {
+        let (spent, calls) = (RefCell::default(), RefCell::default());
+        Self { host, resting, other_profiles, spent, calls }
     }
 
     pub(super) fn finish(self) -> (Account, Calls) {
@@ -108,6 +116,9 @@ impl MergeFunctions for Merging<'_> {
         let table = &input.row.table;
         if self.is_put_off(table) {
             return Err(HostFault::Deferred);
+        }
+        if let Some(needs) = self.other_profiles.get(version) {
+            return Err(HostFault::OtherProfile { version: *version, needs: *needs });
         }
         let start = Instant::now();
         let run = self.host.merge_metered(version, input);

@@ -238,7 +238,7 @@ impl Shard {
     fn turn(&mut self, number: u32, turn: Turn) -> Result<Option<KeptDone>, KeptError> {
         let Some(owned) = self.owned.get_mut(&number) else { return Ok(None) };
         let shared = Arc::clone(&self.shared);
-        let merging = Merging::new(&shared.host, &self.resting);
+        let merging = Merging::new(&shared.host, &self.resting, shared.other_profiles());
         let started = Instant::now();
         let done = owned.applier.turn(&shared.site, &merging, turn, now_ms());
         let now = Instant::now();

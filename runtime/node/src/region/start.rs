@@ -133,6 +133,7 @@ impl Region {
         let feeds = Feeds::new(on_disk.feeds(&site.routes));
         let (observer, shadow) = Observer::new();
         let shared = Arc::new(share(options, site, host, &peers, members, observer));
+        shared.set_profiles(on_disk.control.control().rollouts());
         let mut logs = Vec::new();
         for source in peers {
             if !shared.site.routes.is_direct(&source) {
@@ -192,7 +193,7 @@ fn share(
     members: Members,
     observer: Observer,
 ) -> Shared {
-    let RegionOptions { region, partitions, limits, cuts, data, .. } = options.clone();
+    let RegionOptions { region, partitions, limits, cuts, data, profile, .. } = options.clone();
     let known = site.clock.last();
     let own_from = Hlc::new(now_ms(), 0).unwrap_or(Hlc::MAX).max(known);
     let wait = limits.start_wait.0;
@@ -206,6 +207,8 @@ fn share(
         limits,
         host,
         observer,
+        profile,
+        other_profiles: Mutex::default(),
         cuts,
         stopping: AtomicBool::new(false),
         fatal: Mutex::default(),
