@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use syncline_harness::{PATIENCE, Process, Rng, Serve, wait_for};
 
+use crate::console;
 use crate::members;
 use crate::poison::{Foreign, Poison};
 use crate::rollouts;
@@ -46,6 +47,12 @@ pub const SCENARIOS: &[Scenario] = &[
         what: "three regions write, and nothing goes wrong",
         topology: Topology::Direct,
         strike: nothing,
+    },
+    Scenario {
+        name: "console",
+        what: "Kafka's console consumer reads what a region writes",
+        topology: Topology::Direct,
+        strike: console::reads,
     },
     Scenario {
         name: "kill",

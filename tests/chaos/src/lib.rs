@@ -6,6 +6,7 @@
 //! acknowledged write is missing, all hold the same bytes, and every record that was read is
 //! accounted for.
 
+mod console;
 mod faults;
 mod ledger;
 mod members;
