@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use syncline_bus::{Envelope, Lane, encode_control};
+use syncline_core::planted::{self, Bug};
 use syncline_core::{
     Alarm, AskRefused, CONTROL_PARTITION, ChangeId, ChangeVerdict, ComponentChunk, ControlBody,
     ControlCommit, ControlPartition, ControlRecord, CreateRefused, Forward, FunctionVersion, Hlc,
@@ -18,6 +19,7 @@ use thiserror::Error;
 use crate::forwarding::Forwarding;
 use crate::intake::{FOREIGN, quarantined};
 use crate::replay::{Handled, outcome, read_again};
+use crate::site::Noted;
 use crate::{
     Broken, ControlItem, ControlRead, KeptAction, KeptDone, KeptWork, ReplayRefused, Replayed,
     Site, Sorted, Ticket,
@@ -26,6 +28,9 @@ use crate::{
 /// So often in one turn a region looks whether what it has just said makes something else due. What
 /// is left waits for the next turn.
 const DUE_ROUNDS_MAX: usize = 4;
+
+/// The actor of what a region does to a rollout by itself.
+const BY_ITSELF: &str = "syncline";
 
 /// A component that can be called here.
 #[derive(Clone, Debug)]
@@ -381,6 +386,7 @@ impl ControlApplier {
         now_ms: u64,
         steady_ms: u64,
     ) -> Result<ControlDone, StoreError> {
+        self.pause_what_diverged(site, now_ms);
         let said = self.say_what_is_due(site, now_ms, steady_ms);
         let mut to_test = self.control.to_test();
         to_test.retain(|version| self.testing.insert(*version));
@@ -403,6 +409,30 @@ impl ControlApplier {
             forked,
             said,
         })
+    }
+
+    /// A version whose table does not hold the same everywhere goes no further until somebody has
+    /// looked. Each divergence pauses a rollout once, also over restarts.
+    fn pause_what_diverged<S>(&mut self, site: &Site<S>, now_ms: u64) {
+        for Noted { divergence, is_new } in site.take_divergences() {
+            if planted::is(Bug::DivergencePausesNothing) {
+                continue;
+            }
+            let why = RolloutText::cut(&divergence.to_string());
+            let open = self.control.rollouts().open().filter(|rollout| {
+                let is_named = divergence.tables().contains(&rollout.table);
+                // Whoever creates one knows what was found before.
+                let began_before = rollout.id.0.hlc.millis() <= divergence.found_at_ms;
+                is_named
+                    && (is_new || began_before)
+                    && !rollout.history.iter().any(|line| line.why == why)
+            });
+            for id in open.map(|rollout| rollout.id.clone()).collect::<Vec<_>>() {
+                let actor = RolloutText::cut(BY_ITSELF);
+                // It may be paused already, or have ended.
+                let _ = self.ask(site, &id, RolloutAsk::Pause, (actor, why.clone()), now_ms);
+            }
+        }
     }
 
     /// What is said may make something else due: that a region has a version, that it stamps it.

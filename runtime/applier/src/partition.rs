@@ -3,12 +3,12 @@
 use syncline_bus::{Envelope, Lane, encode_tagged_change};
 use syncline_core::planted::{self, Bug};
 use syncline_core::{
-    Alarm, Batch as CoreBatch, ChangeRecord, ChangeVerdict, Commit, ConflictRecord, ConflictWrite,
-    Forward, Hlc, Image, LoadError, MergeFunctions, Partition, PassOn, Precondition, Received,
-    RegionId, RowKey, WriteRefused, Written,
+    Alarm, Batch as CoreBatch, ChangeRecord, ChangeVerdict, Commit, ConflictId, ConflictRecord,
+    ConflictWrite, Forward, Hlc, Image, LoadError, MergeFunctions, Partition, PassOn, Precondition,
+    Received, RegionId, RowKey, WriteRefused, Written,
 };
 use syncline_store::kv::quarantine::{self, Quarantined};
-use syncline_store::kv::received;
+use syncline_store::kv::{conflict, received};
 use syncline_store::{Batch, ConflictLimit, Store, StoreError, load_partition, write_commit};
 use thiserror::Error;
 
@@ -162,7 +162,8 @@ impl PartitionApplier {
             site.note_table(table);
         }
         let partition = Partition::restore(site.setup(number), snapshot);
-        let partition = partition.with_routes(site.routes.clone());
+        let partition = partition.with_routes(site.routes.clone()).with_engine(site.engine.clone());
+        partition.divergences().for_each(|known| site.note_divergence(known, false));
         if !planted::is(Bug::ClockFromZero) {
             site.clock.observe(partition.highest_hlc());
         }
@@ -237,6 +238,11 @@ impl PartitionApplier {
             let applied = self.partition.watermarks();
             let forward = gathered.done.forward.iter_mut();
             forward.for_each(|what| what.upto = what.upto.min(applied.get(&what.region)));
+        }
+        for alarm in &commit.alarms {
+            if let Alarm::Divergence(found) = alarm {
+                site.note_divergence(found, true);
+            }
         }
         gathered.tell(number, commit);
         Ok(())
@@ -353,7 +359,7 @@ fn write_one<S, R>(
 }
 
 /// Shows a batch what was read of another region's log, up to where it must not be read on.
-fn receive<S, R>(
+fn receive<S: Store, R>(
     site: &Site<S>,
     batch: &mut CoreBatch<'_>,
     gathered: &mut Gathered<R>,
@@ -385,6 +391,10 @@ fn receive<S, R>(
                     // Also one over a gap: what this region says next must count as said after it.
                     if matches!(received, Received::Heartbeat | Received::Gap) {
                         site.clock.observe(beat.hlc);
+                        // What can't be read says nothing; whoever writes the log will notice.
+                        let recall =
+                            |id: &ConflictId| conflict::get(&site.store, id).ok().flatten();
+                        batch.compare(&beat, &mut { recall });
                         gathered.forwarding.heard(&site.routes, &beat, &envelope);
                     }
                     received

@@ -117,7 +117,8 @@ impl SimRegion {
         let partitions = partition_count(setup);
         let store = Arc::clone(&self.store);
         let site = Site::new(self.id.clone(), founders.to_vec(), partitions, limits, store)
-            .with_routes(topology.routes(&self.id));
+            .with_routes(topology.routes(&self.id))
+            .with_engine("native 1".parse().unwrap_or_else(|error| panic!("{error}")));
         let mut here = BTreeSet::new();
         // Where the engine fails, no function can be loaded either, until the next start.
         let loads = !self.engine_fails;

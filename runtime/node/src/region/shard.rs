@@ -327,9 +327,8 @@ pub(super) fn report(
             Alarm::MergeWaits { row, fault } => {
                 tracing::warn!(%region, %row, %fault, "changes of a row wait");
             }
-            Alarm::Divergence { row, change } => {
-                tracing::error!(%region, %row, %change,
-                    "a change's author held the same changes, but another image");
+            Alarm::Divergence(found) => {
+                tracing::error!(%region, id = %found.id(), %found, "regions diverge");
             }
             Alarm::BuildsOnTheLost { row, change } => {
                 tracing::error!(%region, %row, %change,

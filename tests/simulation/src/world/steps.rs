@@ -289,10 +289,8 @@ impl World {
                 self.stats.state("a change waited for a function");
             }
             Alarm::MergeWaits { .. } => self.stats.state("a change waited for an engine"),
-            Alarm::Divergence { row, change } => {
-                self.fail("divergence", || {
-                    format!("{name} holds another image of {row} than the author of {change} did")
-                });
+            Alarm::Divergence(found) => {
+                self.fail("divergence", || format!("{name} finds that {found}"));
             }
             Alarm::BuildsOnTheLost { row, change } => {
                 self.stats.state("a change was given up with a lost region");
