@@ -386,14 +386,18 @@ impl ControlApplier {
         now_ms: u64,
         steady_ms: u64,
     ) -> Result<ControlDone, StoreError> {
-        self.pause_what_diverged(site, now_ms);
+        let noted = self.pause_what_diverged(site, now_ms);
         let said = self.say_what_is_due(site, now_ms, steady_ms);
         let mut to_test = self.control.to_test();
         to_test.retain(|version| self.testing.insert(*version));
         let beat = if beats { site.clock.tick(now_ms).ok() } else { None };
         let commit = self.control.finish(beat);
         let mut gathered = std::mem::take(&mut self.gathered);
-        write(site, &commit, &mut gathered)?;
+        if let Err(error) = write(site, &commit, &mut gathered) {
+            // The pauses are not kept either: they are for the next turn.
+            noted.iter().for_each(|noted| site.note_divergence(&noted.divergence, noted.is_new));
+            return Err(error);
+        }
         self.tell(site);
         let Gathered { quarantined, forked, forwarding, .. } = gathered;
         Ok(ControlDone {
@@ -413,8 +417,9 @@ impl ControlApplier {
 
     /// A version whose table does not hold the same everywhere goes no further until somebody has
     /// looked. Each divergence pauses a rollout once, also over restarts.
-    fn pause_what_diverged<S>(&mut self, site: &Site<S>, now_ms: u64) {
-        for Noted { divergence, is_new } in site.take_divergences() {
+    fn pause_what_diverged<S>(&mut self, site: &Site<S>, now_ms: u64) -> Vec<Noted> {
+        let noted = site.take_divergences();
+        for Noted { divergence, is_new } in &noted {
             if planted::is(Bug::DivergencePausesNothing) {
                 continue;
             }
@@ -424,7 +429,7 @@ impl ControlApplier {
                 // Whoever creates one knows what was found before.
                 let began_before = rollout.id.0.hlc.millis() <= divergence.found_at_ms;
                 is_named
-                    && (is_new || began_before)
+                    && (*is_new || began_before)
                     && !rollout.history.iter().any(|line| line.why == why)
             });
             for id in open.map(|rollout| rollout.id.clone()).collect::<Vec<_>>() {
@@ -433,6 +438,7 @@ impl ControlApplier {
                 let _ = self.ask(site, &id, RolloutAsk::Pause, (actor, why.clone()), now_ms);
             }
         }
+        noted
     }
 
     /// What is said may make something else due: that a region has a version, that it stamps it.

@@ -14,11 +14,12 @@ use thiserror::Error;
 
 use crate::forwarding::Forwarding;
 use crate::intake::{FOREIGN, quarantined};
+use crate::mend::mend;
 use crate::replay::{Handled, outcome, read_again};
 use crate::rows::RowCache;
 use crate::{
-    Broken, KeptAction, KeptDone, KeptWork, Read, ReadRecords, ReplayRefused, Replayed, Site,
-    Sorted, Ticket,
+    Broken, KeptAction, KeptDone, KeptWork, MendDone, MendWork, Read, ReadRecords, ReplayRefused,
+    Replayed, Site, Sorted, Ticket,
 };
 
 /// A write that a client asks for.
@@ -64,11 +65,20 @@ pub struct PartitionTurn<R> {
     pub beats: bool,
     /// What is asked for a record in quarantine.
     pub kept: Option<KeptWork>,
+    /// What is asked where regions diverge; before anything else of the turn.
+    pub mend: Option<MendWork>,
 }
 
 impl<R> Default for PartitionTurn<R> {
     fn default() -> Self {
-        Self { records: Vec::new(), writes: Vec::new(), retries: false, beats: false, kept: None }
+        Self {
+            records: Vec::new(),
+            writes: Vec::new(),
+            retries: false,
+            beats: false,
+            kept: None,
+            mend: None,
+        }
     }
 }
 
@@ -91,6 +101,8 @@ pub struct PartitionDone<R> {
     pub quarantined: Vec<Quarantined>,
     /// What came of what was asked for a record in quarantine.
     pub kept: Option<KeptDone>,
+    /// What came of what was asked where regions diverge.
+    pub mended: Option<MendDone>,
     /// Regions whose log must not be read on.
     pub forked: Vec<RegionId>,
     /// This region's new changes.
@@ -112,6 +124,7 @@ impl<R> Default for PartitionDone<R> {
             alarms: Vec::new(),
             quarantined: Vec::new(),
             kept: None,
+            mended: None,
             forked: Vec::new(),
             made: Vec::new(),
             changed: Vec::new(),
@@ -210,6 +223,10 @@ impl PartitionApplier {
         if let Some(counting) = &counting {
             batch.align(counting);
         }
+        if let Some(work) = turn.mend {
+            // Before any other row is touched: what is on disk is what is in memory.
+            gathered.done.mended = Some(mend(site, &mut batch, work)?);
+        }
         if turn.retries {
             batch.retry_stalled();
         }
@@ -225,7 +242,10 @@ impl PartitionApplier {
         }
         // A clock at its end says no more; the region still applies what others send.
         let beat = if turn.beats { site.clock.tick(now_ms).ok() } else { None };
-        let commit = batch.finish(beat).map_err(lost)?;
+        let mut commit = batch.finish(beat).map_err(lost)?;
+        if let Some(MendDone::Repaired(page)) = &mut gathered.done.mended {
+            page.recounted = commit.recounted.take();
+        }
         write(site, &self.partition, &commit, gathered, replaying.as_mut())?;
         for (table, _) in &commit.digests {
             site.note_table(table);
@@ -334,7 +354,7 @@ fn write<S: Store, R>(
     site.store.commit(disk)
 }
 
-fn lost(error: LoadError) -> StoreError {
+pub(crate) fn lost(error: LoadError) -> StoreError {
     StoreError::Corrupt { place: format!("row {}", error.row), reason: error.reason }
 }
 

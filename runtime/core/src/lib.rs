@@ -63,8 +63,8 @@ pub use merge::{GuestFault, HostFault, MergeFunctions, MergeInput, MergeSide, Me
 pub use outstanding::{Behind, OwnCounters};
 pub use partition::{
     Alarm, Batch, Commit, ConflictWrite, HistoryWrite, LoadError, Partition, PartitionMeta,
-    PartitionSetup, PartitionSnapshot, PartitionStanding, Precondition, RowWrite, Rows,
-    WaitingWrite, WriteRefused, Written,
+    PartitionSetup, PartitionSnapshot, PartitionStanding, Precondition, Recounted, RowRepair,
+    RowWrite, Rows, Suspect, WaitingWrite, WriteRefused, Written,
 };
 pub use publish::{Feed, FeedStep, Forward, ForwardedBeat};
 pub use rollout::{

@@ -7,6 +7,7 @@
 mod advance;
 mod batch;
 mod commit;
+mod repair;
 mod settle;
 mod waiting;
 
@@ -17,6 +18,7 @@ pub use commit::{
     Alarm, Commit, ConflictWrite, HistoryWrite, LoadError, PartitionMeta, PartitionStanding,
     RowWrite, Rows, WaitingWrite,
 };
+pub use repair::{Recounted, RowRepair, Suspect};
 
 use crate::chain::Chains;
 use crate::divergence::Comparing;
@@ -26,6 +28,7 @@ use crate::{
     MergeFunctions, OwnCounters, RegionId, Routes, RowKey, StateDigest, TableDigest, TableName,
     VersionVector,
 };
+use repair::Recount;
 use waiting::WaitingChanges;
 
 /// What a partition is told when it starts, and its limits.
@@ -77,6 +80,8 @@ pub struct Partition {
     to_settle: BTreeSet<RowKey>,
     digests: BTreeMap<TableName, TableDigest>,
     comparing: Comparing,
+    /// A table whose rows are being counted.
+    recount: Option<Recount>,
 }
 
 impl Partition {
@@ -101,6 +106,7 @@ impl Partition {
                 .collect(),
             digests: digests.into_iter().filter(|(_, d)| *d != TableDigest::default()).collect(),
             comparing,
+            recount: None,
         };
         for record in waiting {
             partition.waiting.restore(record);

@@ -7,7 +7,9 @@ use syncline_applier::{
     ControlApplier, ControlItem, Feeds, Limits, PartitionApplier, ReadItem, Site, Ticket, restore,
 };
 use syncline_bus::Lane;
-use syncline_core::{ChangeId, FunctionVersion, Hlc, PartitionCount, RegionId, RowKey, Written};
+use syncline_core::{
+    ChangeId, Divergence, FunctionVersion, Hlc, PartitionCount, RegionId, RowKey, Written,
+};
 use syncline_store::kv::component;
 use syncline_store::{MemorySnapshot, MemoryStore, StoreError};
 
@@ -74,6 +76,10 @@ pub struct SimRegion {
     pub skew_ms: i64,
     /// Its engine answers nothing.
     pub engine_fails: bool,
+    /// Its engine gives other bytes for some conflicts.
+    pub engine_lies: bool,
+    /// Divergences that it found since the last turn of its control partition.
+    pub unpaused: Vec<Divergence>,
     /// It never comes back.
     pub dead: bool,
     /// The commits since the last sync.
@@ -91,6 +97,8 @@ impl SimRegion {
             running: None,
             skew_ms,
             engine_fails: false,
+            engine_lies: false,
+            unpaused: Vec::new(),
             dead: false,
             unsynced: Vec::new(),
             backup: None,

@@ -209,7 +209,7 @@ impl Batch<'_> {
 }
 
 /// None where there is no conflict.
-fn conflict_record(
+pub(super) fn conflict_record(
     key: &RowKey,
     fold: &Fold,
     image: Option<crate::Image>,

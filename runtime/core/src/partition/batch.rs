@@ -284,6 +284,7 @@ impl<'a> Batch<'a> {
             unwritten.clear();
         }
         self.commit.waiting.extend(unwritten.into_iter().map(WaitingWrite::Put));
+        self.end_recount();
         for table in std::mem::take(&mut self.changed_tables) {
             let digest = self.partition.digests.get(&table).copied().unwrap_or_default();
             // Regions that met the same rows in other steps must not differ in a table of none.
@@ -329,7 +330,11 @@ impl<'a> Batch<'a> {
         let unseen = planted::is(Bug::DigestWithoutDeletes) && row.image().is_none();
         if row.image() != touched.image_before.as_ref() && !unseen {
             let digest = self.partition.digests.entry(key.table.clone()).or_default();
-            digest.replace(&key, touched.image_before.as_ref(), row.image());
+            let (old, new) = (touched.image_before.as_ref(), row.image());
+            digest.replace(&key, old, new);
+            if let Some(recount) = &mut self.partition.recount {
+                recount.replace(&key, old, new);
+            }
             self.changed_tables.insert(key.table.clone());
         }
         for id in &touched.absorbed {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::repair::Recounted;
 use crate::{
     ChangeId, ChangeRecord, ConflictRecord, Divergence, DivergenceWrite, Heartbeat, Held, Hlc,
     HostFault, Link, LinkCounters, OwnCounters, PassOn, RegionId, Row, RowKey, RowState,
@@ -170,6 +171,8 @@ pub struct Commit {
     pub digests: Vec<(TableName, TableDigest)>,
     /// Divergences to be kept, or kept no longer.
     pub divergences: Vec<DivergenceWrite>,
+    /// What a table's rows come to, once all were counted.
+    pub recounted: Option<Recounted>,
     /// All else that is kept.
     pub meta: PartitionMeta,
     /// To be produced once synced, after the changes up to its `prev`.
