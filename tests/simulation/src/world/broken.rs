@@ -25,9 +25,10 @@ pub(super) struct Broken {
 }
 
 impl Broken {
-    /// True for the region while what it folds is no measure.
+    /// True for the region, whose folds are no measure: also a repair may build on an ancestor that
+    /// the broken engine folded. At rest it is checked like any other.
     pub(super) fn is(&self, region: usize) -> bool {
-        self.region == Some(region) && !self.mended
+        self.region == Some(region)
     }
 }
 
