@@ -6,9 +6,10 @@ use syncline_bus::{Envelope, Lane, encode_control};
 use syncline_core::planted::{self, Bug};
 use syncline_core::{
     Alarm, AskRefused, CONTROL_PARTITION, ChangeId, ChangeVerdict, ComponentChunk, ControlBody,
-    ControlCommit, ControlPartition, ControlRecord, CreateRefused, Forward, FunctionVersion, Hlc,
-    MembershipChange, MembershipId, NewRollout, PassOn, ProposeRefused, Received, RegionId,
-    RolloutAsk, RolloutCounters, RolloutId, RolloutState, RolloutText, SelfTest,
+    ControlCommit, ControlPartition, ControlRecord, CreateRefused, Divergence, Forward,
+    FunctionVersion, Hlc, MembershipChange, MembershipId, NewRollout, PassOn, ProposeRefused,
+    Received, RegionId, Rollout, RolloutAsk, RolloutCounters, RolloutId, RolloutState, RolloutText,
+    SelfTest,
 };
 use syncline_store::kv::component::{self, ComponentFacts};
 use syncline_store::kv::quarantine::{self, Quarantined};
@@ -426,11 +427,7 @@ impl ControlApplier {
             let why = RolloutText::cut(&divergence.to_string());
             let open = self.control.rollouts().open().filter(|rollout| {
                 let is_named = divergence.tables().contains(&rollout.table);
-                // Whoever creates one knows what was found before.
-                let began_before = rollout.id.0.hlc.millis() <= divergence.found_at_ms;
-                is_named
-                    && (*is_new || began_before)
-                    && !rollout.history.iter().any(|line| line.why == why)
+                is_named && !is_paused_for(rollout, divergence, *is_new, &why)
             });
             for id in open.map(|rollout| rollout.id.clone()).collect::<Vec<_>>() {
                 let actor = RolloutText::cut(BY_ITSELF);
@@ -477,6 +474,17 @@ impl ControlApplier {
         site.set_counting(self.control.counting(site.partitions));
         site.watch(self.control.membership().duty().is_some());
     }
+}
+
+/// True if the rollout needs no pause for a divergence: it had one, or whoever created it knew.
+fn is_paused_for(rollout: &Rollout, found: &Divergence, is_new: bool, why: &RolloutText) -> bool {
+    if rollout.history.iter().any(|line| line.why == *why) {
+        return true;
+    }
+    // Of several that were found together only the first one has a line.
+    let since = |id: &ChangeId| id.hlc.millis() >= found.found_at_ms;
+    let mut paused = rollout.history.iter().filter(|line| line.actor.as_str() == BY_ITSELF);
+    !is_new && (since(&rollout.id.0) || paused.any(|line| since(&line.id)))
 }
 
 fn write<S: Store>(

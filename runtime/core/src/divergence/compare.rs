@@ -18,7 +18,8 @@ const MET_MAX: usize = 2_048;
 /// never meet them, as changes that come together are folded once.
 const UNMET_MAX: usize = 512;
 
-/// So often a heartbeat has the conflict log looked into: each look reads the disk.
+/// So often a batch has the conflict log looked into: each look reads the disk, and a region that
+/// catches up hears hundreds of heartbeats at once.
 const LOOK_UPS_MAX: usize = 64;
 
 /// So many of this region's last states are compared with what others say of theirs, which is some
@@ -88,6 +89,8 @@ pub(crate) struct Comparing {
     known: BTreeMap<DivergenceId, Divergence>,
     /// What changed since the last commit.
     writes: Vec<DivergenceWrite>,
+    /// So often the conflict log was looked into since the last commit.
+    look_ups: usize,
 }
 
 impl Comparing {
@@ -103,6 +106,7 @@ impl Comparing {
             states: VecDeque::new(),
             known: known.into_iter().map(|divergence| (divergence.id(), divergence)).collect(),
             writes: Vec::new(),
+            look_ups: 0,
         }
     }
 
@@ -119,7 +123,9 @@ impl Comparing {
         self.left_out
     }
 
+    /// At the end of a batch.
     pub(crate) fn take_writes(&mut self) -> Vec<DivergenceWrite> {
+        self.look_ups = 0;
         std::mem::take(&mut self.writes)
     }
 
@@ -154,11 +160,10 @@ impl Comparing {
         if let Some(state) = state {
             said.state = Some((beat.taken.clone(), state.clone()));
         }
-        let mut looks_left = LOOK_UPS_MAX;
         for (conflict, theirs) in outcomes {
             let mut known = self.met.get(conflict).cloned();
-            if known.is_none() && looks_left > 0 {
-                looks_left -= 1;
+            if known.is_none() && self.look_ups < LOOK_UPS_MAX {
+                self.look_ups += 1;
                 known = recall(conflict).and_then(|record| {
                     Some(Met { row: record.row.clone(), outcome: Outcome::of(&record)? })
                 });
