@@ -19,6 +19,7 @@ mod control;
 mod feeds;
 mod forwarding;
 mod intake;
+mod mend;
 mod partition;
 mod replay;
 mod restore;
@@ -31,6 +32,7 @@ pub use bulk::{JoinError, join_from};
 pub use control::{ControlApplier, ControlDone, ControlRefused, Loaded};
 pub use feeds::{FeedError, Feeds, Portion, portion};
 pub use intake::{Broken, ControlItem, ControlRead, Intake, Read, ReadItem, ReadRecords, Sorted};
+pub use mend::{MendDone, MendWork, RepairPage, RepairWork};
 pub use partition::{
     PartitionApplier, PartitionDone, PartitionTurn, TurnError, WriteError, WriteRequest,
 };

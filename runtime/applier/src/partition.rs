@@ -3,22 +3,23 @@
 use syncline_bus::{Envelope, Lane, encode_tagged_change};
 use syncline_core::planted::{self, Bug};
 use syncline_core::{
-    Alarm, Batch as CoreBatch, ChangeRecord, ChangeVerdict, Commit, ConflictRecord, ConflictWrite,
-    Forward, Hlc, Image, LoadError, MergeFunctions, Partition, PassOn, Precondition, Received,
-    RegionId, RowKey, WriteRefused, Written,
+    Alarm, Batch as CoreBatch, ChangeRecord, ChangeVerdict, Commit, ConflictId, ConflictRecord,
+    ConflictWrite, Forward, Hlc, Image, LoadError, MergeFunctions, Partition, PassOn, Precondition,
+    Received, RegionId, RowKey, WriteRefused, Written,
 };
 use syncline_store::kv::quarantine::{self, Quarantined};
-use syncline_store::kv::received;
+use syncline_store::kv::{conflict, received};
 use syncline_store::{Batch, ConflictLimit, Store, StoreError, load_partition, write_commit};
 use thiserror::Error;
 
 use crate::forwarding::Forwarding;
 use crate::intake::{FOREIGN, quarantined};
+use crate::mend::mend;
 use crate::replay::{Handled, outcome, read_again};
 use crate::rows::RowCache;
 use crate::{
-    Broken, KeptAction, KeptDone, KeptWork, Read, ReadRecords, ReplayRefused, Replayed, Site,
-    Sorted, Ticket,
+    Broken, KeptAction, KeptDone, KeptWork, MendDone, MendWork, Read, ReadRecords, ReplayRefused,
+    Replayed, Site, Sorted, Ticket,
 };
 
 /// A write that a client asks for.
@@ -64,11 +65,20 @@ pub struct PartitionTurn<R> {
     pub beats: bool,
     /// What is asked for a record in quarantine.
     pub kept: Option<KeptWork>,
+    /// What is asked where regions diverge; before anything else of the turn.
+    pub mend: Option<MendWork>,
 }
 
 impl<R> Default for PartitionTurn<R> {
     fn default() -> Self {
-        Self { records: Vec::new(), writes: Vec::new(), retries: false, beats: false, kept: None }
+        Self {
+            records: Vec::new(),
+            writes: Vec::new(),
+            retries: false,
+            beats: false,
+            kept: None,
+            mend: None,
+        }
     }
 }
 
@@ -91,6 +101,8 @@ pub struct PartitionDone<R> {
     pub quarantined: Vec<Quarantined>,
     /// What came of what was asked for a record in quarantine.
     pub kept: Option<KeptDone>,
+    /// What came of what was asked where regions diverge.
+    pub mended: Option<MendDone>,
     /// Regions whose log must not be read on.
     pub forked: Vec<RegionId>,
     /// This region's new changes.
@@ -112,6 +124,7 @@ impl<R> Default for PartitionDone<R> {
             alarms: Vec::new(),
             quarantined: Vec::new(),
             kept: None,
+            mended: None,
             forked: Vec::new(),
             made: Vec::new(),
             changed: Vec::new(),
@@ -162,7 +175,8 @@ impl PartitionApplier {
             site.note_table(table);
         }
         let partition = Partition::restore(site.setup(number), snapshot);
-        let partition = partition.with_routes(site.routes.clone());
+        let partition = partition.with_routes(site.routes.clone()).with_engine(site.engine.clone());
+        partition.divergences().for_each(|known| site.note_divergence(known, false));
         if !planted::is(Bug::ClockFromZero) {
             site.clock.observe(partition.highest_hlc());
         }
@@ -209,6 +223,10 @@ impl PartitionApplier {
         if let Some(counting) = &counting {
             batch.align(counting);
         }
+        if let Some(work) = turn.mend {
+            // Before any other row is touched: what is on disk is what is in memory.
+            gathered.done.mended = Some(mend(site, &mut batch, work)?);
+        }
         if turn.retries {
             batch.retry_stalled();
         }
@@ -224,7 +242,10 @@ impl PartitionApplier {
         }
         // A clock at its end says no more; the region still applies what others send.
         let beat = if turn.beats { site.clock.tick(now_ms).ok() } else { None };
-        let commit = batch.finish(beat).map_err(lost)?;
+        let mut commit = batch.finish(beat).map_err(lost)?;
+        if let Some(MendDone::Repaired(page)) = &mut gathered.done.mended {
+            page.recounted = commit.recounted.take();
+        }
         write(site, &self.partition, &commit, gathered, replaying.as_mut())?;
         for (table, _) in &commit.digests {
             site.note_table(table);
@@ -237,6 +258,11 @@ impl PartitionApplier {
             let applied = self.partition.watermarks();
             let forward = gathered.done.forward.iter_mut();
             forward.for_each(|what| what.upto = what.upto.min(applied.get(&what.region)));
+        }
+        for alarm in &commit.alarms {
+            if let Alarm::Divergence(found) = alarm {
+                site.note_divergence(found, true);
+            }
         }
         gathered.tell(number, commit);
         Ok(())
@@ -328,7 +354,7 @@ fn write<S: Store, R>(
     site.store.commit(disk)
 }
 
-fn lost(error: LoadError) -> StoreError {
+pub(crate) fn lost(error: LoadError) -> StoreError {
     StoreError::Corrupt { place: format!("row {}", error.row), reason: error.reason }
 }
 
@@ -353,7 +379,7 @@ fn write_one<S, R>(
 }
 
 /// Shows a batch what was read of another region's log, up to where it must not be read on.
-fn receive<S, R>(
+fn receive<S: Store, R>(
     site: &Site<S>,
     batch: &mut CoreBatch<'_>,
     gathered: &mut Gathered<R>,
@@ -385,6 +411,10 @@ fn receive<S, R>(
                     // Also one over a gap: what this region says next must count as said after it.
                     if matches!(received, Received::Heartbeat | Received::Gap) {
                         site.clock.observe(beat.hlc);
+                        // What can't be read says nothing; whoever writes the log will notice.
+                        let recall =
+                            |id: &ConflictId| conflict::get(&site.store, id).ok().flatten();
+                        batch.compare(&beat, &mut { recall });
                         gathered.forwarding.heard(&site.routes, &beat, &envelope);
                     }
                     received

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use syncline_bus::Lane;
 use syncline_core::{
-    CONTROL_PARTITION, Clock, Counting, Hlc, PartitionCount, PartitionSetup, PartitionStanding,
-    RegionId, Routes, Stamp, TableName,
+    CONTROL_PARTITION, Clock, Counting, Divergence, EngineName, Hlc, PartitionCount,
+    PartitionSetup, PartitionStanding, RegionId, Routes, Stamp, TableName,
 };
 
 use crate::Intake;
@@ -36,6 +36,8 @@ pub struct Site<S> {
     pub routes: Routes,
     /// What this region's records are tagged with besides its name.
     pub tags: Vec<RegionId>,
+    /// What runs the merge functions here, to be told to the others.
+    pub engine: Option<EngineName>,
     /// Into how many partitions rows are spread.
     pub partitions: PartitionCount,
     /// The limits.
@@ -56,6 +58,16 @@ pub struct Site<S> {
     standings: Mutex<BTreeMap<u32, (u64, PartitionStanding)>>,
     /// Somebody asks for the standings.
     watched: AtomicBool,
+    /// Divergences that the control partition has not heard of.
+    diverged: Mutex<Vec<Noted>>,
+}
+
+/// A divergence that the control partition is told of.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    pub(crate) divergence: Divergence,
+    /// It was found just now; else it was known when the region started.
+    pub(crate) is_new: bool,
 }
 
 /// The number of a lane's partition in the store.
@@ -80,6 +92,7 @@ impl<S> Site<S> {
             regions,
             routes: Routes::default(),
             tags: Vec::new(),
+            engine: None,
             partitions,
             limits,
             store,
@@ -90,6 +103,7 @@ impl<S> Site<S> {
             counting_version: AtomicU64::new(0),
             standings: Mutex::default(),
             watched: AtomicBool::new(false),
+            diverged: Mutex::default(),
         }
     }
 
@@ -103,6 +117,12 @@ impl<S> Site<S> {
     #[must_use]
     pub fn with_tags(self, tags: Vec<RegionId>) -> Self {
         Self { tags, ..self }
+    }
+
+    /// The same, where merge functions run on this engine.
+    #[must_use]
+    pub fn with_engine(self, engine: EngineName) -> Self {
+        Self { engine: Some(engine), ..self }
     }
 
     /// Takes in the log of a region.
@@ -167,6 +187,16 @@ impl<S> Site<S> {
     /// Regions join or leave, and the control partition has to know how the others stand.
     pub(crate) fn watch(&self, watched: bool) {
         self.watched.store(watched, Ordering::SeqCst);
+    }
+
+    /// Tells the control partition what was found, or was known at the start.
+    pub(crate) fn note_divergence(&self, divergence: &Divergence, is_new: bool) {
+        let mut diverged = self.diverged.lock().unwrap_or_else(PoisonError::into_inner);
+        diverged.push(Noted { divergence: divergence.clone(), is_new });
+    }
+
+    pub(crate) fn take_divergences(&self) -> Vec<Noted> {
+        std::mem::take(&mut *self.diverged.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// As of a commit made with this version of the counting.

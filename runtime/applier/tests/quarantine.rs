@@ -11,8 +11,8 @@ use syncline_applier::{
 use syncline_bus::{Envelope, Item, Lane, encode_change, encode_control, encode_heartbeat};
 use syncline_core::{
     CONTROL_PARTITION, Change, ChangeId, ChangeRecord, ComponentChunk, ControlBody, ControlRecord,
-    FunctionVersion, Heartbeat, Hlc, HostFault, Image, LinkCounters, MergeInput, Operation,
-    PartitionCount, RegionId, RowKey, Stamp, VersionVector,
+    Evidence, FunctionVersion, Heartbeat, Hlc, HostFault, Image, LinkCounters, MergeInput,
+    Operation, PartitionCount, RegionId, RowKey, Stamp, VersionVector,
 };
 use syncline_store::kv::quarantine::{self, QuarantineFilter, QuarantineId, Quarantined};
 use syncline_store::{Batch, MemoryStore, Store as _};
@@ -288,6 +288,7 @@ fn a_heartbeat_of_another_day_says_nothing_now() {
         prev: Hlc::ZERO,
         watermarks: VersionVector::new(),
         taken: VersionVector::new(),
+        evidence: Evidence::default(),
     };
     world.keep(&kept(4, &encode_heartbeat(&beat)));
     assert_eq!(world.replay(4), replayed(Replayed::Duplicate));

@@ -9,6 +9,7 @@ mod control;
 mod decode;
 mod encode;
 mod entries;
+mod evidence;
 mod fields;
 mod membership;
 mod rollout;

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::outstanding::Outstanding;
 use crate::planted::{self, Bug};
 use crate::{
-    Behind, ChangeId, Cut, Heartbeat, Hlc, PartitionMeta, RegionId, Routes, VersionVector,
+    Behind, ChangeId, Cut, Evidence, Heartbeat, Hlc, PartitionMeta, RegionId, Routes, VersionVector,
 };
 pub(crate) use heard::Heard;
 
@@ -505,7 +505,8 @@ impl Chains {
             }
         }
         let (region, prev, taken) = (self.me.clone(), self.own_change, self.taken());
-        Heartbeat { region, hlc, prev, watermarks, taken }
+        let evidence = Evidence::default();
+        Heartbeat { region, hlc, prev, watermarks, taken, evidence }
     }
 
     /// Forgets the outstanding changes that every region has taken. Answers up to where, if that
@@ -630,6 +631,7 @@ mod tests {
             prev: hlc(prev),
             watermarks: VersionVector::new(),
             taken: of_others,
+            evidence: Evidence::default(),
         }
     }
 

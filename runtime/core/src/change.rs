@@ -6,7 +6,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::id::InvalidId;
-use crate::{ChangeId, FunctionVersion, Hlc, Image, RegionId, RowKey, VersionVector};
+use crate::{ChangeId, Evidence, FunctionVersion, Hlc, Image, RegionId, RowKey, VersionVector};
 
 /// A context or a list of watermarks may name this many regions: 64 regions, and room for earlier
 /// incarnations of each.
@@ -116,6 +116,8 @@ pub enum Malformed {
     Membership { what: &'static str, found: usize, max: usize },
     #[error("a rollout record has {0}")]
     Rollout(&'static str),
+    #[error("a heartbeat tells of more than {max} {what}")]
+    Evidence { what: &'static str, max: usize },
 }
 
 impl ChangeRecord {
@@ -149,6 +151,8 @@ pub struct Heartbeat {
     pub watermarks: VersionVector,
     /// For each region the last change of it that is applied or waits on disk there.
     pub taken: VersionVector,
+    /// What others compare with what they have; nothing in the control partition.
+    pub evidence: Evidence,
 }
 
 impl Heartbeat {
@@ -156,7 +160,8 @@ impl Heartbeat {
     pub fn check(&self) -> Result<(), Malformed> {
         check_chain(self.hlc, self.prev)?;
         check_size(&self.watermarks)?;
-        check_size(&self.taken)
+        check_size(&self.taken)?;
+        self.evidence.check()
     }
 }
 

@@ -146,6 +146,11 @@ pub struct ConflictRecord {
 }
 
 impl ConflictOutcome {
+    /// True if it is how the conflict ended, and not that it waits.
+    pub fn is_resolved(&self) -> bool {
+        !matches!(self, Self::Waiting { .. })
+    }
+
     pub(crate) fn of_fault(fault: &GuestFault) -> Self {
         Self::Fallback { code: fault.code().into(), text: fault.to_string() }
     }

@@ -29,6 +29,9 @@ pub enum InvalidId {
     /// Not a conflict's id.
     #[error("a conflict's id is 32 hexadecimal digits, not {0:?}")]
     Conflict(String),
+    /// Not a digest, or the id of a divergence.
+    #[error("it is 32 hexadecimal digits, not {0:?}")]
+    Digest(String),
     /// Not a number of partitions.
     #[error("the number of partitions is 1 to 1,024, not {0}")]
     Partitions(u32),

@@ -20,6 +20,7 @@ mod change;
 mod conflict;
 mod control;
 mod digest;
+mod divergence;
 mod hlc;
 mod id;
 mod membership;
@@ -45,6 +46,10 @@ pub use control::{
     ControlCommit, ControlPartition, ControlRecord, ControlSnapshot,
 };
 pub use digest::TableDigest;
+pub use divergence::{
+    DIVERGENCES_MAX, Diverged, DivergedSide, Divergence, DivergenceId, DivergenceWrite, EngineName,
+    Evidence, InvalidEngine, OUTCOMES_MAX, Outcome, STATE_TABLES_MAX, ShortDigest, StateDigest,
+};
 pub use hlc::{Clock, ClockExhausted, Hlc, InvalidHlc};
 pub use id::{
     ChangeId, FunctionVersion, InvalidId, PartitionCount, RegionId, RowKey, RowPk, TableName,
@@ -58,8 +63,8 @@ pub use merge::{GuestFault, HostFault, MergeFunctions, MergeInput, MergeSide, Me
 pub use outstanding::{Behind, OwnCounters};
 pub use partition::{
     Alarm, Batch, Commit, ConflictWrite, HistoryWrite, LoadError, Partition, PartitionMeta,
-    PartitionSetup, PartitionSnapshot, PartitionStanding, Precondition, RowWrite, Rows,
-    WaitingWrite, WriteRefused, Written,
+    PartitionSetup, PartitionSnapshot, PartitionStanding, Precondition, Recounted, RowRepair,
+    RowWrite, Rows, Suspect, WaitingWrite, WriteRefused, Written,
 };
 pub use publish::{Feed, FeedStep, Forward, ForwardedBeat};
 pub use rollout::{

@@ -7,6 +7,7 @@
 mod advance;
 mod batch;
 mod commit;
+mod repair;
 mod settle;
 mod waiting;
 
@@ -17,13 +18,17 @@ pub use commit::{
     Alarm, Commit, ConflictWrite, HistoryWrite, LoadError, PartitionMeta, PartitionStanding,
     RowWrite, Rows, WaitingWrite,
 };
+pub use repair::{Recounted, RowRepair, Suspect};
 
 use crate::chain::Chains;
+use crate::divergence::Comparing;
 use crate::planted::{self, Bug};
 use crate::{
-    Behind, ChangeId, ChangeRecord, Hlc, HostFault, Link, LinkState, MergeFunctions, OwnCounters,
-    RegionId, Routes, RowKey, TableDigest, TableName, VersionVector,
+    Behind, ChangeId, ChangeRecord, Divergence, EngineName, Hlc, HostFault, Link, LinkState,
+    MergeFunctions, OwnCounters, RegionId, Routes, RowKey, StateDigest, TableDigest, TableName,
+    VersionVector,
 };
+use repair::Recount;
 use waiting::WaitingChanges;
 
 /// What a partition is told when it starts, and its limits.
@@ -54,6 +59,8 @@ pub struct PartitionSnapshot {
     pub unsettled: Vec<(RowKey, Vec<ChangeId>)>,
     /// The digests of this partition's part of the tables.
     pub digests: Vec<(TableName, TableDigest)>,
+    /// What was found to differ elsewhere.
+    pub divergences: Vec<Divergence>,
 }
 
 /// One partition in one region.
@@ -72,12 +79,17 @@ pub struct Partition {
     /// Rows that stable has reached something of since they were last settled.
     to_settle: BTreeSet<RowKey>,
     digests: BTreeMap<TableName, TableDigest>,
+    comparing: Comparing,
+    /// A table whose rows are being counted.
+    recount: Option<Recount>,
 }
 
 impl Partition {
     /// A partition as it was last committed; of a new one the snapshot is empty.
     pub fn restore(setup: PartitionSetup, snapshot: PartitionSnapshot) -> Self {
-        let PartitionSnapshot { meta, outbox, waiting, unsettled, digests } = snapshot;
+        let PartitionSnapshot { meta, outbox, waiting, unsettled, digests, divergences } = snapshot;
+        let known = divergences.into_iter().filter(|_| !planted::is(Bug::DivergenceInMemory));
+        let comparing = Comparing::restore(setup.region.clone(), setup.partition, known.collect());
         let chains = Chains::restore(setup.region.clone(), &setup.regions, &meta, outbox);
         let mut partition = Self {
             setup,
@@ -93,6 +105,8 @@ impl Partition {
                 .filter(|_| !planted::is(Bug::UnsettledForgotten))
                 .collect(),
             digests: digests.into_iter().filter(|(_, d)| *d != TableDigest::default()).collect(),
+            comparing,
+            recount: None,
         };
         for record in waiting {
             partition.waiting.restore(record);
@@ -104,6 +118,13 @@ impl Partition {
     #[must_use]
     pub fn with_routes(mut self, routes: Routes) -> Self {
         self.chains.routes = routes;
+        self
+    }
+
+    /// The same, where merge functions run on this engine.
+    #[must_use]
+    pub fn with_engine(mut self, engine: Option<EngineName>) -> Self {
+        self.comparing.set_engine(engine);
         self
     }
 
@@ -225,6 +246,23 @@ impl Partition {
     /// The digests of this partition's part of the tables.
     pub fn digests(&self) -> &BTreeMap<TableName, TableDigest> {
         &self.digests
+    }
+
+    /// What was found to differ elsewhere.
+    pub fn divergences(&self) -> impl Iterator<Item = &Divergence> {
+        self.comparing.known()
+    }
+
+    /// How many outcomes of conflicts this region did not tell the others since it started, as
+    /// there were too many for its heartbeats.
+    pub fn outcomes_left_out(&self) -> u64 {
+        self.comparing.left_out()
+    }
+
+    /// What the rows come to; none while changes wait.
+    fn state(&self) -> Option<StateDigest> {
+        let is_at_rest = self.waiting.len() == 0 || planted::is(Bug::StateWhileWaiting);
+        is_at_rest.then(|| StateDigest::of(&self.digests))
     }
 
     /// For those who count the regions.

@@ -145,6 +145,20 @@ bugs! {
     HistoryStaysOnDisk => "history-stays-on-disk",
     /// A gap is not counted.
     GapUncounted => "gap-uncounted",
+    /// What others say of a conflict's outcome is not compared.
+    OutcomesNotCompared => "outcomes-not-compared",
+    /// What others say their rows come to is not compared.
+    StatesNotCompared => "states-not-compared",
+    /// What rows come to is compared, whatever changes they have.
+    StatesOfOtherChanges => "states-of-other-changes",
+    /// A region says what its rows come to while changes wait.
+    StateWhileWaiting => "state-while-waiting",
+    /// The outcomes in a heartbeat that the next one overtakes are never said.
+    UnsaidForgotten => "unsaid-forgotten",
+    /// A divergence is not kept on disk.
+    DivergenceInMemory => "divergence-in-memory",
+    /// A divergence of a table does not pause its rollout.
+    DivergencePausesNothing => "divergence-pauses-nothing",
     /// What a region passes on it never sends a second time.
     ForwardOnce => "forward-once",
     /// A region passes on what it has applied, not what it has received.

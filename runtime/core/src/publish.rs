@@ -110,9 +110,14 @@ impl Feed {
     /// A commit is synced: its last change, if it had any, and its heartbeat may be produced.
     pub fn synced(&mut self, last_change: Option<Hlc>, heartbeat: Option<Heartbeat>) {
         self.synced = self.synced.max(last_change.unwrap_or_default());
-        if heartbeat.is_some() {
-            self.heartbeat = heartbeat;
+        let Some(mut heartbeat) = heartbeat else { return };
+        // Of what it says all but the outcomes is said by the next one anew.
+        if let Some(unsaid) = self.heartbeat.take()
+            && !planted::is(Bug::UnsaidForgotten)
+        {
+            heartbeat.evidence.add_unsaid(unsaid.evidence);
         }
+        self.heartbeat = Some(heartbeat);
     }
 
     /// Some region has not taken what came after this.
@@ -240,7 +245,7 @@ impl Forwarding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::VersionVector;
+    use crate::{Evidence, VersionVector};
 
     fn hlc(n: u64) -> Hlc {
         Hlc::from_bits(n).unwrap()
@@ -253,6 +258,7 @@ mod tests {
             prev: hlc(prev),
             watermarks: VersionVector::new(),
             taken: VersionVector::new(),
+            evidence: Evidence::default(),
         }
     }
 

@@ -179,6 +179,13 @@ impl Row {
         heads.map(|head| FoldStep { head: Arc::clone(head), ancestor: Ancestor::Unknown }).collect()
     }
 
+    /// A row whose heads are all within the floor becomes this.
+    pub(crate) fn settle_as(&mut self, image: Option<Image>) {
+        self.cache = StateCache::default();
+        self.state.floor_image = image.clone();
+        self.state.image = image;
+    }
+
     pub(crate) fn mark(&self) -> Mark {
         Mark {
             vv: self.state.vv.clone(),

@@ -127,6 +127,7 @@ mod tests {
             prev: Hlc::ZERO,
             watermarks: of_me(knows),
             taken: of_me(has_taken),
+            evidence: crate::Evidence::default(),
         }
     }
 

@@ -69,6 +69,16 @@ impl EngineSettings {
     ];
 }
 
+/// The engine's release, as the workspace pins it.
+const RELEASE: &str = "48.0.8";
+
+/// What runs merge functions here: the engine's release, and what it compiles for. Regions name it
+/// where their outcomes differ.
+pub fn engine_name() -> String {
+    let (arch, os) = (std::env::consts::ARCH, std::env::consts::OS);
+    format!("wasmtime {RELEASE}, {arch}-{os}")
+}
+
 /// Room for `slots` calls at a time of `functions` distinct components.
 pub(crate) fn engine(
     slots: u32,
@@ -176,5 +186,17 @@ impl Hasher for Sha256Hasher {
         u64::from_le_bytes([
             digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_that_of_the_release_in_use() {
+        let lock = include_str!("../../../Cargo.lock");
+        let pinned = format!("name = \"wasmtime\"\nversion = \"{RELEASE}\"\n");
+        assert!(lock.contains(&pinned), "RELEASE is not what Cargo.lock pins");
     }
 }

@@ -34,7 +34,7 @@ pub use compile::{
     COMPILE_LOAD_BYTES_MAX, COMPILE_LOAD_SECONDS_MAX, COMPILE_UPLOAD_BYTES_MAX,
     COMPILE_UPLOAD_SECONDS_MAX, Compiler, UPLOAD_ANSWER_SECONDS_MAX, compile_worker,
 };
-pub use engine::{CALL_STACK_BYTES, EngineSettings};
+pub use engine::{CALL_STACK_BYTES, EngineSettings, engine_name};
 pub use function::{Run, Usage};
 pub use function_log::{FunctionLog, LogEntry};
 pub use host::{Admitted, Host, HostConfig, LoadError, StartError};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use syncline_core::{FunctionVersion, MembershipChange, RegionId};
+use syncline_core::{Divergence, FunctionVersion, MembershipChange, RegionId};
 use syncline_store::kv::quarantine::QuarantineCount;
 
 use crate::config::LimitsConfig;
@@ -16,6 +16,7 @@ pub enum AlertCode {
     RegionStopped,
     RegionEvicted,
     WritesRefused,
+    Divergence,
     LinkStopped,
     LinkUnreadable,
     LinkFull,
@@ -36,10 +37,11 @@ pub const WARNING: &str = "warning";
 
 impl AlertCode {
     /// Every kind, the most pressing first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::RegionStopped,
         Self::RegionEvicted,
         Self::WritesRefused,
+        Self::Divergence,
         Self::LinkStopped,
         Self::LinkUnreadable,
         Self::LinkFull,
@@ -66,6 +68,11 @@ impl AlertCode {
                 "writes-refused",
                 CRITICAL,
                 "local writes are refused until the named region confirms what it was sent",
+            ),
+            Self::Divergence => (
+                "divergence",
+                CRITICAL,
+                "this region and the named one hold what cannot be both right",
             ),
             Self::LinkStopped => {
                 ("link-stopped", CRITICAL, "the named region's log is read no more")
@@ -153,6 +160,13 @@ pub fn alerts(standing: &Standing<'_>) -> Vec<Alert> {
         of_link(standing, link, &mut alerts);
     }
     quarantined(standing, &mut alerts);
+    profile_missing(standing, &mut alerts);
+    diverged(standing, &mut alerts);
+    alerts.sort_by(|a, b| (a.code, &a.subject).cmp(&(b.code, &b.subject)));
+    alerts
+}
+
+fn profile_missing(standing: &Standing<'_>, alerts: &mut Vec<Alert>) {
     alerts.extend(standing.other_profiles.iter().map(|(version, needs)| Alert {
         code: AlertCode::ProfileMissing,
         subject: version.to_string(),
@@ -163,8 +177,6 @@ pub fn alerts(standing: &Standing<'_>) -> Vec<Alert> {
         ),
         since_ms: None,
     }));
-    alerts.sort_by(|a, b| (a.code, &a.subject).cmp(&(b.code, &b.subject)));
-    alerts
 }
 
 fn of_members(standing: &Standing<'_>, alerts: &mut Vec<Alert>) {
@@ -265,6 +277,27 @@ fn of_link(standing: &Standing<'_>, link: &LinkView, alerts: &mut Vec<Alert>) {
         );
         add(AlertCode::LinkFull, detail, link.full_since_ms);
     }
+}
+
+/// One for each other region, with the first that was found.
+fn diverged(standing: &Standing<'_>, alerts: &mut Vec<Alert>) {
+    let mut found: BTreeMap<&RegionId, Vec<&Divergence>> = BTreeMap::new();
+    for divergence in standing.views.iter().flat_map(|view| &view.divergences) {
+        found.entry(&divergence.there.region).or_default().push(divergence);
+    }
+    alerts.extend(found.into_iter().filter_map(|(region, found)| {
+        let first = found.iter().min_by_key(|divergence| divergence.found_at_ms)?;
+        let more = match found.len() {
+            1 => String::new(),
+            count => format!("; {} more", count - 1),
+        };
+        Some(Alert {
+            code: AlertCode::Divergence,
+            subject: region.to_string(),
+            detail: format!("{first}{more}"),
+            since_ms: Some(first.found_at_ms),
+        })
+    }));
 }
 
 fn quarantined(standing: &Standing<'_>, alerts: &mut Vec<Alert>) {

@@ -3,6 +3,7 @@
 mod alerts;
 mod body;
 mod conflicts;
+mod divergences;
 mod functions;
 mod joining;
 mod links;
@@ -23,7 +24,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::problem::{Code, Problem};
 use crate::region::Region;
@@ -55,6 +56,9 @@ mod routes {
     pub const CONFLICTS: &str = "/v1/conflicts";
     pub const CONFLICT: &str = "/v1/conflicts/{id}";
     pub const DIGESTS: &str = "/v1/digests";
+    pub const DIVERGENCES: &str = "/v1/divergences";
+    pub const DIVERGENCE: &str = "/v1/divergences/{id}";
+    pub const REPAIR: &str = "/v1/repair";
     pub const TOPOLOGY: &str = "/v1/topology";
     pub const JOIN: &str = "/v1/topology/join";
     pub const EVICT: &str = "/v1/topology/evict";
@@ -85,6 +89,9 @@ pub fn router(api: Api) -> Router {
         .route(routes::CONFLICTS, get(conflicts::list))
         .route(routes::CONFLICT, get(conflicts::show))
         .route(routes::DIGESTS, get(state::digests))
+        .route(routes::DIVERGENCES, get(divergences::list))
+        .route(routes::DIVERGENCE, delete(divergences::acknowledge))
+        .route(routes::REPAIR, post(divergences::repair))
         .route(routes::TOPOLOGY, get(state::topology))
         .route(routes::JOIN, post(members::join))
         .route(routes::EVICT, post(members::evict))

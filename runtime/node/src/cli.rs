@@ -9,6 +9,7 @@ mod client;
 mod conflicts;
 mod deploy;
 mod digests;
+mod divergences;
 mod failure;
 mod function;
 mod functions;
@@ -69,6 +70,8 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Conflicts(command) => conflicts::run(command, &client(), &out),
         Command::Rollout(command) => rollout::run(command, &client(), &out),
         Command::Quarantine(command) => quarantine::run(command, &client(), &out),
+        Command::Divergences(command) => divergences::run(command, &client(), &out),
+        Command::Repair(args) => divergences::repair(&args, &client(), &out),
         Command::Digests(args) => digests::run(&args, &cli.shared, &out),
         Command::Topology { command } => topology::run(command, &client(), &out),
         Command::Link(command) => topology::link(command, &client(), &out),

@@ -67,7 +67,7 @@ const LANES: [&str; 2] = ["changes", "control"];
 const LINK_STATES: [&str; 5] = ["up", "cut", "silent", "unreadable", "stopped"];
 
 /// Every figure, in the order of the reference.
-pub const METRICS: [Metric; 20] = [
+pub const METRICS: [Metric; 21] = [
     gauge(
         "syncline_region_info",
         &["region", "version"],
@@ -181,6 +181,12 @@ pub const METRICS: [Metric; 20] = [
         &[],
         "Rows of which more than the newest state is kept.",
         |figures| one(figures.views.iter().map(|view| view.rows_with_history).sum()),
+    ),
+    counter(
+        "syncline_outcomes_left_out_total",
+        &[],
+        "Outcomes of conflicts that were too many to be told to the other regions, since the start.",
+        |figures| one(figures.views.iter().map(|view| view.outcomes_left_out as usize).sum()),
     ),
     gauge(
         "syncline_alerts",

@@ -36,6 +36,7 @@ pub enum Code {
     RolloutNotFound,
     ConflictNotFound,
     QuarantinedNotFound,
+    DivergenceNotFound,
     RegionNotFound,
     PreconditionFailed,
     ComponentRefused,
@@ -48,6 +49,7 @@ pub enum Code {
     PlanRefused,
     RegionsSilent,
     NotReplayable,
+    RepairNotOffered,
     MembershipUnderWay,
     IncarnationUsed,
     OldIncarnation,
@@ -69,7 +71,7 @@ pub enum Code {
 
 impl Code {
     /// Every kind, for the reference.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 49] = [
         Self::InvalidTable,
         Self::InvalidRowPk,
         Self::InvalidRow,
@@ -88,6 +90,7 @@ impl Code {
         Self::RolloutNotFound,
         Self::ConflictNotFound,
         Self::QuarantinedNotFound,
+        Self::DivergenceNotFound,
         Self::RegionNotFound,
         Self::PreconditionFailed,
         Self::ComponentRefused,
@@ -100,6 +103,7 @@ impl Code {
         Self::PlanRefused,
         Self::RegionsSilent,
         Self::NotReplayable,
+        Self::RepairNotOffered,
         Self::MembershipUnderWay,
         Self::IncarnationUsed,
         Self::OldIncarnation,
@@ -170,6 +174,9 @@ impl Code {
             Self::QuarantinedNotFound => {
                 ("quarantined-not-found", S::NOT_FOUND, "No such record is kept in quarantine here")
             }
+            Self::DivergenceNotFound => {
+                ("divergence-not-found", S::NOT_FOUND, "No such divergence is known here")
+            }
             Self::RegionNotFound => ("region-not-found", S::NOT_FOUND, "There is no such region"),
             Self::PreconditionFailed => {
                 ("precondition-failed", S::PRECONDITION_FAILED, "The row is not as asked for")
@@ -210,6 +217,11 @@ impl Code {
             Self::NotReplayable => {
                 ("not-replayable", S::CONFLICT, "The record cannot be read once more")
             }
+            Self::RepairNotOffered => (
+                "repair-not-offered",
+                S::UNPROCESSABLE_ENTITY,
+                "Rows cannot be repaired in this way",
+            ),
             Self::MembershipUnderWay => {
                 ("membership-under-way", S::CONFLICT, "Another change of the regions is under way")
             }

@@ -38,7 +38,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use syncline_applier::{KeptDone, KeptWork, Site, WriteRequest};
+use syncline_applier::{KeptDone, KeptWork, MendDone, MendWork, Site, WriteRequest};
 use syncline_core::{
     CONTROL_PARTITION, FunctionVersion, Image, MembershipChange, PartitionCount, Precondition,
     RegionId, Rollouts, Routes, RowKey, partition_of,
@@ -337,6 +337,17 @@ impl Region {
         } else {
             return Ok(KeptDone::NotKept);
         }
+        answer.await.unwrap_or(Err(KeptError::Stopping))
+    }
+
+    /// Does what is asked where regions diverge, in a turn of the partition.
+    pub async fn mend(&self, partition: u32, work: MendWork) -> Result<MendDone, KeptError> {
+        let (reply, answer) = oneshot::channel();
+        let shard = self.shards[partition as usize % self.shards.len()].clone();
+        let work = ShardWork::Mend(partition, work, reply);
+        // A full queue empties while the region runs; the wait must not hold up the API.
+        let sent = tokio::task::spawn_blocking(move || shard.send(work).is_ok());
+        let _ = sent.await;
         answer.await.unwrap_or(Err(KeptError::Stopping))
     }
 

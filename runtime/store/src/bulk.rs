@@ -47,6 +47,8 @@ const fn part_of(family: Family) -> Part {
         | Family::ConflictById
         | Family::ConflictOfRow
         | Family::ConflictCount
+        | Family::ConflictPinned
+        | Family::Divergence
         | Family::Quarantine => Part::Left,
     }
 }

@@ -5,7 +5,7 @@ use syncline_core::{
     WaitingWrite,
 };
 
-use crate::kv::{conflict, digest, history, meta, outbox, row, waiting};
+use crate::kv::{conflict, digest, divergence, history, meta, outbox, row, waiting};
 use crate::{Batch, Store, StoreError};
 
 /// How many notes one partition keeps in the conflict log.
@@ -54,6 +54,8 @@ pub fn write_commit(
     if let Some(upto) = commit.confirmed {
         outbox::delete_upto(batch, store, partition, upto)?;
     }
+    // Before the conflict log is trimmed: what it pins stays.
+    divergence::write(batch, &commit.divergences);
     conflict::write(batch, store, partition, &commit.conflicts, conflicts.0)?;
     for (table, digest) in &commit.digests {
         digest::put(batch, partition, table, digest);
@@ -92,6 +94,7 @@ pub fn load_partition(
         waiting: waiting::of_partition(store, partition)?,
         unsettled: history::firsts(store, partition)?,
         digests: digest::of_partition(store, partition)?,
+        divergences: divergence::of_partition(store, partition)?,
     })
 }
 

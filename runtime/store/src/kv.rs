@@ -16,6 +16,7 @@ mod codec;
 pub mod component;
 pub mod conflict;
 pub mod digest;
+pub mod divergence;
 mod dto;
 #[cfg(test)]
 pub(crate) mod golden;

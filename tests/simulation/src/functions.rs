@@ -128,7 +128,9 @@ pub struct Loaded<'a> {
     /// Those that have arrived.
     pub here: &'a BTreeSet<FunctionVersion>,
     /// The engine of this region answers nothing just now.
-    pub engine_fails: bool,
+    pub fails: bool,
+    /// The engine of this region answers something else now and then.
+    pub lies: bool,
 }
 
 impl MergeFunctions for Loaded<'_> {
@@ -137,16 +139,28 @@ impl MergeFunctions for Loaded<'_> {
         version: &FunctionVersion,
         input: &MergeInput<'_>,
     ) -> Result<Result<Merged, GuestFault>, HostFault> {
-        if self.engine_fails {
+        if self.fails {
             return Err(HostFault::Engine("as the scenario says".into()));
         }
         if !self.here.contains(version) {
             return Err(HostFault::NotHere(*version));
         }
         match function_of(version) {
+            Some(_) if self.lies && lied_about(input).is_some() => {
+                Ok(Ok(lied_about(input).flatten()))
+            }
             Some(function) => Ok(function.merge(input)),
             None => Err(HostFault::NotHere(*version)),
         }
+    }
+}
+
+/// What a broken engine makes of a conflict: of some the right row, of some another one or none.
+fn lied_about(input: &MergeInput<'_>) -> Option<Merged> {
+    match (input.older.hlc.bits() / 7 + input.newer.hlc.bits()) % 8 {
+        0 | 1 => Some(Some(image_of(&BTreeMap::from([("lie".to_owned(), 1)])))),
+        2 => Some(None),
+        _ => None,
     }
 }
 

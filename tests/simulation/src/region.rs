@@ -7,7 +7,9 @@ use syncline_applier::{
     ControlApplier, ControlItem, Feeds, Limits, PartitionApplier, ReadItem, Site, Ticket, restore,
 };
 use syncline_bus::Lane;
-use syncline_core::{ChangeId, FunctionVersion, Hlc, PartitionCount, RegionId, RowKey, Written};
+use syncline_core::{
+    ChangeId, Divergence, FunctionVersion, Hlc, PartitionCount, RegionId, RowKey, Written,
+};
 use syncline_store::kv::component;
 use syncline_store::{MemorySnapshot, MemoryStore, StoreError};
 
@@ -74,6 +76,10 @@ pub struct SimRegion {
     pub skew_ms: i64,
     /// Its engine answers nothing.
     pub engine_fails: bool,
+    /// Its engine gives other bytes for some conflicts.
+    pub engine_lies: bool,
+    /// Divergences that it found since the last turn of its control partition.
+    pub unpaused: Vec<Divergence>,
     /// It never comes back.
     pub dead: bool,
     /// The commits since the last sync.
@@ -91,6 +97,8 @@ impl SimRegion {
             running: None,
             skew_ms,
             engine_fails: false,
+            engine_lies: false,
+            unpaused: Vec::new(),
             dead: false,
             unsynced: Vec::new(),
             backup: None,
@@ -117,7 +125,8 @@ impl SimRegion {
         let partitions = partition_count(setup);
         let store = Arc::clone(&self.store);
         let site = Site::new(self.id.clone(), founders.to_vec(), partitions, limits, store)
-            .with_routes(topology.routes(&self.id));
+            .with_routes(topology.routes(&self.id))
+            .with_engine("native 1".parse().unwrap_or_else(|error| panic!("{error}")));
         let mut here = BTreeSet::new();
         // Where the engine fails, no function can be loaded either, until the next start.
         let loads = !self.engine_fails;

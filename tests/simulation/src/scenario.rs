@@ -1,6 +1,7 @@
 //! What happens in a run, as data: made from a seed without a look at the run, so that it can be
 //! shrunk and played again.
 
+mod broken;
 mod rollouts;
 
 use std::fmt;
@@ -29,6 +30,8 @@ pub struct Setup {
     pub unconfirmed_max: usize,
     /// A link with so many waiting changes is not read.
     pub waiting_max: usize,
+    /// The engine of this region gives other bytes for some conflicts.
+    pub broken: Option<Pick>,
     /// The network and the disks do as they should, and nothing but the workload happens.
     pub calm: bool,
 }
@@ -480,6 +483,7 @@ impl Scenario {
             skews_ms: (0..regions).map(|_| if rng.bool() { 0 } else { skew(&mut rng) }).collect(),
             unconfirmed_max: if rng.u8(0..8) == 0 { 4 } else { 10_000 },
             waiting_max: if rng.u8(0..8) == 0 { 2 } else { 10_000 },
+            broken: None,
             calm,
         };
         let mix = Mix::draw(&mut rng, calm);
@@ -491,6 +495,7 @@ impl Scenario {
                 steps.insert(rng.usize(0..=steps.len()), step);
             }
         }
+        broken::draw(seed, &mut setup, &mut steps);
         Self { seed, setup, steps }
     }
 }

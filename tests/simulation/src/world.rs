@@ -4,6 +4,7 @@
 //! effects from one part to the next, in the order that the scenario says, and loses what the
 //! scenario loses.
 
+mod broken;
 mod checks;
 mod end;
 mod faults;
@@ -94,6 +95,8 @@ pub struct World {
     rolls_out: bool,
     /// What regions have said of rollouts.
     rollouts: rollouts::Told,
+    /// The region whose engine gives other bytes.
+    broken: broken::Broken,
     /// Whether the row is as the write asks that is under way, if that is sure.
     expected: Option<bool>,
     /// A region that lives was proposed to be evicted.
@@ -186,6 +189,7 @@ impl World {
             made: BTreeMap::new(),
             old_disks: BTreeSet::new(),
             rollouts: rollouts::Told::default(),
+            broken: broken::Broken::default(),
             expected: None,
             evicts_the_living: false,
             comes_and_goes: false,
@@ -201,6 +205,7 @@ impl World {
             world.regions.push(SimRegion::new(id, store, skew));
             world.start(number);
         }
+        world.break_engine();
         world
     }
 

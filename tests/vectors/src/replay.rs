@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
 use syncline_core::{
-    ChangeId, ChangeRecord, Heartbeat, Hlc, LoadError, Partition, PartitionSetup,
+    ChangeId, ChangeRecord, Evidence, Heartbeat, Hlc, LoadError, Partition, PartitionSetup,
     PartitionSnapshot, Received, RegionId, Row, RowKey, Rows, VersionVector,
 };
 
@@ -39,7 +39,15 @@ fn logs(vector: &Vector) -> Result<BTreeMap<RegionId, Vec<Sent>>> {
     let mut lasts: BTreeMap<&RegionId, Hlc> = BTreeMap::new();
     let beat = |region: &RegionId, hlc: Hlc, prev: Hlc| {
         let (watermarks, taken) = (VersionVector::new(), VersionVector::new());
-        Sent::Heartbeat(Heartbeat { region: region.clone(), hlc, prev, watermarks, taken })
+        let evidence = Evidence::default();
+        Sent::Heartbeat(Heartbeat {
+            region: region.clone(),
+            hlc,
+            prev,
+            watermarks,
+            taken,
+            evidence,
+        })
     };
     for change in &vector.changes {
         let (region, hlc) = (&change.id.region, change.id.hlc);

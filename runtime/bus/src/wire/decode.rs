@@ -11,6 +11,7 @@ use super::civil::rfc3339;
 use super::control;
 use super::encode::operation_word;
 use super::entries::{Entries, Tags, Text};
+use super::evidence::{self, Outcomes};
 use super::fields::{self, Headers, Reason, check_same, check_tags};
 use super::{CONTROL_KEY, DecodeError, Decoded, HEARTBEAT_KEY, PAYLOAD_BYTES_MAX, WIRE_VERSION};
 use crate::Envelope;
@@ -160,6 +161,12 @@ struct HeartbeatJson<'a> {
     prev: Text<'a>,
     watermarks: Entries,
     taken: Entries,
+    #[serde(borrow, default)]
+    engine: Option<Text<'a>>,
+    #[serde(default)]
+    outcomes: Option<Outcomes>,
+    #[serde(borrow, default)]
+    state: Option<&'a RawValue>,
     region_tags: Tags,
 }
 
@@ -177,6 +184,7 @@ fn heartbeat(envelope: &Envelope, headers: &Headers<'_>, json: &str) -> Result<H
         prev: fields::hlc("prev", &json.prev)?,
         watermarks: json.watermarks.0,
         taken: json.taken.0,
+        evidence: evidence::read(json.engine, json.outcomes, json.state)?,
     };
     beat.check().map_err(|error| error.to_string())?;
     Ok(beat)

@@ -11,8 +11,8 @@ use syncline_core::{
 };
 
 use super::civil::rfc3339;
-use super::rollout;
 use super::{CONTENT_TYPE, CONTROL_KEY, HEARTBEAT_KEY, WIRE_VERSION};
+use super::{evidence, rollout};
 use crate::Envelope;
 
 /// A change, for the lane of its partition. Its images are copied as they are: what is not
@@ -58,6 +58,7 @@ pub fn encode_tagged_heartbeat(beat: &Heartbeat, tags: &[RegionId]) -> Envelope 
     json.chain(beat.hlc, beat.prev);
     json.vector("watermarks", &beat.watermarks);
     json.vector("taken", &beat.taken);
+    evidence::encode(&mut json, &beat.evidence);
     json.tags(&beat.region, tags);
     let event_id = ChangeId { hlc: beat.hlc, region: beat.region.clone() }.event_id();
     Envelope {

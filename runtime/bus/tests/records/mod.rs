@@ -3,12 +3,13 @@
 
 use proptest::prelude::*;
 use syncline_core::{
-    CallCounters, Change, ChangeId, ChangeRecord, ComponentChunk, ControlBody, ControlRecord,
-    CreateRollout, Cut, FunctionVersion, Gate, GateKind, GateReading, Heartbeat, Hlc, Image,
-    MembershipAnswer, MembershipChange, MembershipId, MembershipRecord, Operation, PreviousRollout,
-    RegionId, RolloutCommand, RolloutCounters, RolloutDecision, RolloutEnd, RolloutGates,
-    RolloutId, RolloutPlace, RolloutPlan, RolloutRecord, RolloutStage, RolloutText, RowKey,
-    SelfTest, Stamp, TableName, VersionVector,
+    CallCounters, Change, ChangeId, ChangeRecord, ComponentChunk, ConflictId, ControlBody,
+    ControlRecord, CreateRollout, Cut, Evidence, FunctionVersion, Gate, GateKind, GateReading,
+    Heartbeat, Hlc, Image, MembershipAnswer, MembershipChange, MembershipId, MembershipRecord,
+    Operation, Outcome, PreviousRollout, RegionId, RolloutCommand, RolloutCounters,
+    RolloutDecision, RolloutEnd, RolloutGates, RolloutId, RolloutPlace, RolloutPlan, RolloutRecord,
+    RolloutStage, RolloutText, RowKey, STATE_TABLES_MAX, SelfTest, ShortDigest, Stamp, StateDigest,
+    TableName, VersionVector,
 };
 
 pub fn region(name: &str) -> RegionId {
@@ -97,7 +98,25 @@ pub fn heartbeat() -> Heartbeat {
             ("us-east-1", hlc(1_795_203_213_000, 0)),
         ]),
         taken: vector(&[("eu-west-1#2", hlc(1_795_203_199_000, 7))]),
+        evidence: Evidence::default(),
     }
+}
+
+/// With all that others can compare.
+pub fn heartbeat_with_evidence() -> Heartbeat {
+    let digest = |byte| ShortDigest([byte; 16]);
+    let of = |stamp, byte| Outcome { stamp, result: digest(byte) };
+    let function = Stamp::Function(FunctionVersion([0xab; 32]));
+    let outcomes = [(1, of(function, 2)), (3, of(Stamp::Lww, 4)), (5, of(function, 6))];
+    let outcomes = outcomes.map(|(byte, outcome)| (ConflictId([byte; 16]), outcome));
+    let tables = [("carts", 8), ("users", 9)];
+    let tables = tables.map(|(table, byte)| (table.parse().unwrap(), digest(byte)));
+    let evidence = Evidence {
+        engine: Some("wasmtime 48.0.8, x86_64-linux".parse().unwrap()),
+        outcomes: outcomes.into_iter().collect(),
+        state: Some(StateDigest { all: digest(7), tables: tables.into_iter().collect() }),
+    };
+    Heartbeat { evidence, ..heartbeat() }
 }
 
 pub fn control(body: ControlBody) -> ControlRecord {
@@ -342,15 +361,39 @@ pub fn any_change() -> impl Strategy<Value = ChangeRecord> {
 }
 
 pub fn any_heartbeat() -> impl Strategy<Value = Heartbeat> {
-    (any_region(), any_chain(), any_vector(Hlc::MAX), any_vector(Hlc::MAX)).prop_map(
-        |(region, (hlc, prev), watermarks, taken)| Heartbeat {
+    let vectors = (any_vector(Hlc::MAX), any_vector(Hlc::MAX));
+    (any_region(), any_chain(), vectors, any_evidence()).prop_map(
+        |(region, (hlc, prev), (watermarks, taken), evidence)| Heartbeat {
             region,
             hlc,
             prev,
             watermarks,
             taken,
+            evidence,
         },
     )
+}
+
+fn any_evidence() -> impl Strategy<Value = Evidence> {
+    let digest = || any::<[u8; 16]>().prop_map(ShortDigest);
+    let stamp = proptest::option::of(any::<[u8; 32]>()).prop_map(|version| match version {
+        Some(version) => Stamp::Function(FunctionVersion(version)),
+        None => Stamp::Lww,
+    });
+    let outcome = (stamp, digest()).prop_map(|(stamp, result)| Outcome { stamp, result });
+    let conflict = any::<[u8; 16]>().prop_map(ConflictId);
+    let tables = prop::collection::btree_map("[a-z]{1,9}", digest(), 0..STATE_TABLES_MAX);
+    let state = (digest(), tables).prop_map(|(all, tables)| {
+        let tables = tables.into_iter().map(|(table, of)| (table.parse().unwrap(), of));
+        StateDigest { all, tables: tables.collect() }
+    });
+    let engine = proptest::option::of("[ -~]{1,64}");
+    let outcomes = prop::collection::btree_map(conflict, outcome, 0..9);
+    (engine, outcomes, proptest::option::of(state)).prop_map(|(engine, outcomes, state)| Evidence {
+        engine: engine.map(|engine| engine.parse().unwrap()),
+        outcomes,
+        state,
+    })
 }
 
 fn any_record_id() -> impl Strategy<Value = ChangeId> {

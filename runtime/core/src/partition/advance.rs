@@ -119,13 +119,13 @@ impl Batch<'_> {
         let row = self.rows.row(key)?;
         let mut mark = row.mark();
         let image_before = row.image().cloned();
-        let (mut duplicates, mut diverged) = (Vec::new(), Vec::new());
+        let (mut duplicates, mut diverged) = (Vec::new(), None);
         for change in changes.iter().map(|record| &record.change) {
             match row.absorb(change, &self.partition.watermarks) {
                 Absorbed::Yes { diverged: differs } => {
                     mark.note(change.id.clone());
                     if differs && mark.absorbed().len() == 1 {
-                        diverged.push(change.id.clone());
+                        diverged = Some((change, image_before.clone()));
                     }
                 }
                 Absorbed::Duplicate => duplicates.push(change.id.clone()),
@@ -150,11 +150,14 @@ impl Batch<'_> {
         let touched = self.touched.entry(key.clone());
         let touched = touched.or_insert_with(|| Touched { image_before, ..Touched::default() });
         touched.absorbed.extend(absorbed.iter().cloned());
+        if let Some(conflict) = &conflict {
+            self.partition.comparing.met(conflict, self.now_ms);
+        }
         self.commit.conflicts.extend(conflict.map(ConflictWrite::Resolved));
-        let alarms = diverged.into_iter();
-        self.commit
-            .alarms
-            .extend(alarms.map(|change| Alarm::Divergence { row: key.clone(), change }));
+        if let Some((change, ours)) = diverged {
+            let images = (ours.as_ref(), change.before.as_ref());
+            self.partition.comparing.differs_before(key, &change.id, images, self.now_ms);
+        }
         for id in &absorbed {
             self.leave_waiting(key, id, |counters| &mut counters.applied);
         }
@@ -206,7 +209,7 @@ impl Batch<'_> {
 }
 
 /// None where there is no conflict.
-fn conflict_record(
+pub(super) fn conflict_record(
     key: &RowKey,
     fold: &Fold,
     image: Option<crate::Image>,

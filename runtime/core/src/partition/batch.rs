@@ -9,9 +9,9 @@ use super::{Partition, WaitingWrite};
 use crate::chain::ChainEffects;
 use crate::planted::{self, Bug};
 use crate::{
-    Absorbed, Behind, Change, ChangeId, ChangeRecord, ChangeVerdict, Counting, Heartbeat, Hlc,
-    Image, MergeFunctions, Operation, Received, RegionId, Row, RowKey, Stamp, TableDigest,
-    TableName, VersionVector,
+    Absorbed, Behind, Change, ChangeId, ChangeRecord, ChangeVerdict, ConflictId, ConflictRecord,
+    Counting, DivergenceId, DivergenceWrite, Heartbeat, Hlc, Image, MergeFunctions, Operation,
+    Received, RegionId, Row, RowKey, Stamp, StateDigest, TableDigest, TableName, VersionVector,
 };
 
 /// So many rows that no function could be asked about are tried again in one batch.
@@ -119,8 +119,11 @@ impl<'a> Batch<'a> {
     /// Counts, fences and cuts the other regions as the control records have it.
     pub fn align(&mut self, counting: &Counting) {
         self.partition.may_write = counting.may_write;
-        if self.partition.chains.align(counting) {
-            self.queue.extend(self.partition.waiting.rows());
+        let partition = &mut *self.partition;
+        if partition.chains.align(counting) {
+            self.queue.extend(partition.waiting.rows());
+            let heard = &partition.chains.heard;
+            partition.comparing.retain(|region| heard.contains_key(region));
         }
     }
 
@@ -166,6 +169,21 @@ impl<'a> Batch<'a> {
     /// The same, of one that stands in the log of `source`.
     pub fn hear_in(&mut self, source: &RegionId, beat: &Heartbeat) -> Received {
         self.partition.chains.hear(source, beat)
+    }
+
+    /// Compares what a heartbeat says, one that was heard or that stands over a gap, with what is
+    /// here. `recall` gives what the conflict log holds of a conflict; it is asked for some at most.
+    pub fn compare(
+        &mut self,
+        beat: &Heartbeat,
+        recall: &mut dyn FnMut(&ConflictId) -> Option<ConflictRecord>,
+    ) {
+        self.partition.comparing.heard(beat, recall, self.now_ms);
+    }
+
+    /// Somebody has seen to a divergence. Answers true if it was known.
+    pub fn acknowledge(&mut self, id: &DivergenceId) -> bool {
+        self.partition.comparing.over(id)
     }
 
     /// Notes a record of a region's log that could not be read. It moves nothing: if it stood for a
@@ -266,6 +284,7 @@ impl<'a> Batch<'a> {
             unwritten.clear();
         }
         self.commit.waiting.extend(unwritten.into_iter().map(WaitingWrite::Put));
+        self.end_recount();
         for table in std::mem::take(&mut self.changed_tables) {
             let digest = self.partition.digests.get(&table).copied().unwrap_or_default();
             // Regions that met the same rows in other steps must not differ in a table of none.
@@ -274,6 +293,7 @@ impl<'a> Batch<'a> {
             }
             self.commit.digests.push((table, digest));
         }
+        self.end_comparing();
         let ChainEffects { resend_after, pass_on, forks } = self.partition.chains.take_effects();
         self.commit.resend_after = resend_after;
         self.commit.pass_on = pass_on;
@@ -284,12 +304,37 @@ impl<'a> Batch<'a> {
         Ok(self.commit)
     }
 
+    /// What the rows come to is known only now.
+    fn end_comparing(&mut self) {
+        let partition = &mut *self.partition;
+        let taken = partition.chains.taken();
+        if let Some(beat) = &mut self.commit.heartbeat {
+            let state = partition.state();
+            beat.evidence = partition.comparing.say(&taken, state);
+        }
+        if partition.waiting.len() == 0 {
+            let digests = &partition.digests;
+            partition.comparing.at_rest(&taken, || StateDigest::of(digests), self.now_ms);
+        }
+        let writes = partition.comparing.take_writes();
+        let found = writes.iter().filter_map(|write| match write {
+            DivergenceWrite::Found(found) => Some(Alarm::Divergence(Box::new(found.clone()))),
+            DivergenceWrite::Over(_) => None,
+        });
+        self.commit.alarms.extend(found);
+        self.commit.divergences = writes;
+    }
+
     fn write_row(&mut self, key: RowKey, touched: Touched) -> Result<(), LoadError> {
         let row = self.rows.row(&key)?;
         let unseen = planted::is(Bug::DigestWithoutDeletes) && row.image().is_none();
         if row.image() != touched.image_before.as_ref() && !unseen {
             let digest = self.partition.digests.entry(key.table.clone()).or_default();
-            digest.replace(&key, touched.image_before.as_ref(), row.image());
+            let (old, new) = (touched.image_before.as_ref(), row.image());
+            digest.replace(&key, old, new);
+            if let Some(recount) = &mut self.partition.recount {
+                recount.replace(&key, old, new);
+            }
             self.changed_tables.insert(key.table.clone());
         }
         for id in &touched.absorbed {

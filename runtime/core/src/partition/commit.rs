@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::repair::Recounted;
 use crate::{
-    ChangeId, ChangeRecord, ConflictRecord, Heartbeat, Held, Hlc, HostFault, Link, LinkCounters,
-    OwnCounters, PassOn, RegionId, Row, RowKey, RowState, TableDigest, TableName, VersionVector,
+    ChangeId, ChangeRecord, ConflictRecord, Divergence, DivergenceWrite, Heartbeat, Held, Hlc,
+    HostFault, Link, LinkCounters, OwnCounters, PassOn, RegionId, Row, RowKey, RowState,
+    TableDigest, TableName, VersionVector,
 };
 
 /// Gives a partition its rows: from a cache, else from the store as of the last commit.
@@ -143,13 +145,8 @@ pub enum Alarm {
         /// The change.
         change: ChangeId,
     },
-    /// A change's author held the same changes as this region, but another image.
-    Divergence {
-        /// The row.
-        row: RowKey,
-        /// The change.
-        change: ChangeId,
-    },
+    /// This region and another hold what cannot be both right.
+    Divergence(Box<Divergence>),
 }
 
 /// All that a batch changed. The crate's documentation says what must be durable before what.
@@ -172,6 +169,10 @@ pub struct Commit {
     pub conflicts: Vec<ConflictWrite>,
     /// Digests of the tables whose rows in this partition changed; of none, nothing is to be kept.
     pub digests: Vec<(TableName, TableDigest)>,
+    /// Divergences to be kept, or kept no longer.
+    pub divergences: Vec<DivergenceWrite>,
+    /// What a table's rows come to, once all were counted.
+    pub recounted: Option<Recounted>,
     /// All else that is kept.
     pub meta: PartitionMeta,
     /// To be produced once synced, after the changes up to its `prev`.

@@ -139,6 +139,7 @@ impl Region {
             waiting: disk.waiting.values().cloned().collect(),
             unsettled: unsettled.map(|(row, ids)| (row, ids.into_values().collect())).collect(),
             digests: disk.digests.iter().map(|(table, digest)| (table.clone(), *digest)).collect(),
+            divergences: Vec::new(),
         };
         let before = (self.partition.taken(), self.partition.stable().clone());
         self.partition = Partition::restore(setup(&self.name, &self.regions), snapshot);

@@ -8,6 +8,7 @@ use syncline_core::{RegionId, RowPk, TableName};
 use syncline_store::kv::quarantine::QuarantineId;
 
 use super::conflicts::{CONFLICTS_EXAMPLES, ConflictsCommand};
+use super::divergences::{DIVERGENCES_EXAMPLES, DivergencesCommand, REPAIR_EXAMPLES, RepairArgs};
 use super::function::{CasesArgs, FUNCTION_EXAMPLES, FunctionCommand, Source};
 use super::members::{TOPOLOGY_EXAMPLES, TopologyCommand};
 use super::rollout::{PlanArgs, ROLLOUT_EXAMPLES, RolloutCommand};
@@ -246,6 +247,12 @@ pub(super) enum Command {
     /// Look after the records that could not be read.
     #[command(subcommand, after_help = QUARANTINE_EXAMPLES)]
     Quarantine(QuarantineCommand),
+    /// See where regions hold what cannot be both right.
+    #[command(subcommand, after_help = DIVERGENCES_EXAMPLES)]
+    Divergences(DivergencesCommand),
+    /// Fold the rows of a table again where they are not what they should be.
+    #[command(after_help = REPAIR_EXAMPLES)]
+    Repair(RepairArgs),
     /// Compare what regions hold.
     #[command(after_help = format!("{DIGESTS_EXAMPLES}\n\n{EXIT_CODES}"))]
     Digests(DigestsArgs),

@@ -41,6 +41,8 @@ fn view(partition: u32, outstanding: usize) -> PartitionView {
         confirmed: Hlc::ZERO,
         rows_with_history: 11,
         digests: BTreeMap::from([("t".parse().unwrap(), TableDigest::default())]),
+        divergences: Vec::new(),
+        outcomes_left_out: 3,
     }
 }
 

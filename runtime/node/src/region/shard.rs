@@ -6,8 +6,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use syncline_applier::{
-    KeptDone, KeptWork, PartitionApplier, PartitionDone, PartitionTurn, ReadRecords, TurnError,
-    WriteRequest,
+    KeptDone, KeptWork, MendDone, MendWork, PartitionApplier, PartitionDone, PartitionTurn,
+    ReadRecords, TurnError, WriteRequest,
 };
 use syncline_bus::Lane;
 use syncline_core::{Alarm, HostFault, RegionId, Written};
@@ -102,11 +102,15 @@ impl From<StoreError> for KeptError {
 /// Tells whoever asked for something for a record in quarantine.
 pub(super) type KeptReply = oneshot::Sender<Result<KeptDone, KeptError>>;
 
+/// Tells whoever asked for something where regions diverge.
+pub(super) type MendReply = oneshot::Sender<Result<MendDone, KeptError>>;
+
 pub(super) enum ShardWork {
     Write(u32, WriteRequest<ClientReply>),
     Records(ReadRecords),
     Inspect(oneshot::Sender<Vec<PartitionView>>),
     Kept(KeptWork, KeptReply),
+    Mend(u32, MendWork, MendReply),
     /// A function has arrived: what waits for one may go on.
     FunctionArrived,
     Stop,
@@ -134,6 +138,14 @@ type Turn = PartitionTurn<ClientReply>;
 struct Asked {
     views: Vec<oneshot::Sender<Vec<PartitionView>>>,
     kept: Vec<(KeptWork, KeptReply)>,
+    mend: Vec<(u32, MendWork, MendReply)>,
+}
+
+/// What came of what was asked of one turn.
+#[derive(Default)]
+struct Answers {
+    kept: Option<KeptDone>,
+    mended: Option<MendDone>,
 }
 
 impl Shard {
@@ -171,7 +183,12 @@ impl Shard {
                 let partition = kept.id.partition;
                 let turn = Turn { kept: Some(kept), ..Turn::default() };
                 let done = self.turn(partition, turn);
-                let _ = reply.send(done.and_then(|done| done.ok_or(KeptError::Stopping)));
+                let _ = reply.send(done.and_then(|done| done.kept.ok_or(KeptError::Stopping)));
+            }
+            for (partition, work, reply) in asked.mend {
+                let turn = Turn { mend: Some(work), ..Turn::default() };
+                let done = self.turn(partition, turn);
+                let _ = reply.send(done.and_then(|done| done.mended.ok_or(KeptError::Stopping)));
             }
             for reply in asked.views {
                 let views =
@@ -196,6 +213,7 @@ impl Shard {
             ShardWork::Records(read) => turns.entry(read.partition).or_default().records.push(read),
             ShardWork::Inspect(reply) => asked.views.push(reply),
             ShardWork::Kept(kept, reply) => asked.kept.push((kept, reply)),
+            ShardWork::Mend(number, work, reply) => asked.mend.push((number, work, reply)),
             ShardWork::FunctionArrived => {
                 let now = Instant::now();
                 self.owned.values_mut().for_each(|owned| owned.retry_at = Some(now));
@@ -233,10 +251,9 @@ impl Shard {
         }
     }
 
-    /// One batch of one partition, to its end. Answers what came of what was asked for a record in
-    /// quarantine.
-    fn turn(&mut self, number: u32, turn: Turn) -> Result<Option<KeptDone>, KeptError> {
-        let Some(owned) = self.owned.get_mut(&number) else { return Ok(None) };
+    /// One batch of one partition, to its end. Answers what came of what was asked of it.
+    fn turn(&mut self, number: u32, turn: Turn) -> Result<Answers, KeptError> {
+        let Some(owned) = self.owned.get_mut(&number) else { return Ok(Answers::default()) };
         let shared = Arc::clone(&self.shared);
         let merging = Merging::new(&shared.host, &self.resting, shared.other_profiles());
         let started = Instant::now();
@@ -252,11 +269,11 @@ impl Shard {
         if self.resting.is_any() {
             owned.retry_at = owned.retry_at.max(Some(now + RETRY_RESTING));
         }
-        let (refused, kept) = match done {
+        let (refused, answers) = match done {
             Ok(mut done) => {
-                let kept = done.kept.take();
+                let answers = Answers { kept: done.kept.take(), mended: done.mended.take() };
                 shared.observer.resolved(std::mem::take(&mut done.resolved), &calls);
-                (self.hand_over(number, done), Ok(kept))
+                (self.hand_over(number, done), Ok(answers))
             }
             Err(TurnError { refused, error, fatal }) => {
                 if fatal {
@@ -270,7 +287,7 @@ impl Shard {
         for (reply, error) in refused {
             let _ = reply.send(Err(error.into()));
         }
-        kept
+        answers
     }
 
     fn hand_over(
@@ -327,9 +344,8 @@ pub(super) fn report(
             Alarm::MergeWaits { row, fault } => {
                 tracing::warn!(%region, %row, %fault, "changes of a row wait");
             }
-            Alarm::Divergence { row, change } => {
-                tracing::error!(%region, %row, %change,
-                    "a change's author held the same changes, but another image");
+            Alarm::Divergence(found) => {
+                tracing::error!(%region, id = %found.id(), %found, "regions diverge");
             }
             Alarm::BuildsOnTheLost { row, change } => {
                 tracing::error!(%region, %row, %change,

@@ -181,7 +181,13 @@ fn open(options: &RegionOptions) -> Result<(Site<DiskStore>, Host), StartError> 
         conflicts: limits.conflicts,
     };
     let site = Site::new(region.clone(), regions.clone(), *partitions, limits, store);
-    Ok((site.with_routes(options.routes.clone()).with_tags(options.tags.clone()), host))
+    let site = site.with_routes(options.routes.clone()).with_tags(options.tags.clone());
+    let site = match syncline_host::engine_name().parse() {
+        Ok(engine) => site.with_engine(engine),
+        // Without a name the others still compare.
+        Err(_) => site,
+    };
+    Ok((site, host))
 }
 
 /// After everything was restored: only then the clock stands where the disk has it.

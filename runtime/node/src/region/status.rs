@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use syncline_core::{
-    Behind, ControlPartition, Hlc, LinkCounters, OwnCounters, Partition, RegionId, TableDigest,
-    TableName, VersionVector,
+    Behind, ControlPartition, Divergence, Hlc, LinkCounters, OwnCounters, Partition, RegionId,
+    TableDigest, TableName, VersionVector,
 };
 
 /// How one partition stands.
@@ -34,6 +34,10 @@ pub struct PartitionView {
     pub rows_with_history: usize,
     /// The partition's part of each table.
     pub digests: BTreeMap<TableName, TableDigest>,
+    /// What was found to differ elsewhere.
+    pub divergences: Vec<Divergence>,
+    /// Outcomes of conflicts that were not told to the others since the start.
+    pub outcomes_left_out: u64,
 }
 
 impl PartitionView {
@@ -52,6 +56,8 @@ impl PartitionView {
             confirmed: partition.confirmed(),
             rows_with_history: partition.rows_with_history(),
             digests: partition.digests().clone(),
+            divergences: partition.divergences().cloned().collect(),
+            outcomes_left_out: partition.outcomes_left_out(),
         }
     }
 }

@@ -4,12 +4,15 @@ use super::*;
 use crate::kv::component::{self, ComponentFacts};
 use crate::kv::node::{self, FORMAT, NodeFacts};
 use crate::kv::quarantine::{self, QuarantineId, Quarantined};
-use crate::kv::{conflict, digest, golden, history, membership, meta, rollout, row, waiting};
+use crate::kv::{
+    conflict, digest, divergence, golden, history, membership, meta, rollout, row, waiting,
+};
 use crate::{MemoryStore, Pair, SledStore};
 use syncline_core::{
     Ancestor, CHUNK_BYTES_MAX, ComponentChunk, ConflictId, ConflictOutcome, ConflictRecord,
-    ConflictSide, ConflictWrite, FunctionVersion, Hlc, Image, MembershipId, MembershipRecord,
-    RolloutId, RolloutRecord, RowState, SelfTest, Stamp, TableDigest,
+    ConflictSide, ConflictWrite, Diverged, DivergedSide, Divergence, DivergenceWrite,
+    FunctionVersion, Hlc, Image, MembershipId, MembershipRecord, RolloutId, RolloutRecord,
+    RowState, SelfTest, ShortDigest, Stamp, TableDigest,
 };
 
 const RECEIVED: u8 = Family::Received as u8;
@@ -59,6 +62,16 @@ fn put_partition(batch: &mut Batch, store: &MemoryStore, partition: u32, fill: u
         resolved_at_ms: 7,
     };
     conflict::write(batch, store, partition, &[ConflictWrite::Waits(note)], 10).unwrap();
+    let side = || DivergedSide {
+        region: region("other"),
+        digest: ShortDigest([1; 16]),
+        stamp: None,
+        engine: None,
+    };
+    let conflict = ConflictId([partition as u8; 16]);
+    let what = Diverged::Outcome { conflict, row: golden::row("c-1") };
+    let found = Divergence { partition, what, here: side(), there: side(), found_at_ms: 7 };
+    divergence::write(batch, &[DivergenceWrite::Found(found)]);
 }
 
 /// A region's store with something in every family.

@@ -43,6 +43,8 @@ families! {
     Membership = 18,
     Founders = 19,
     RolloutReport = 22,
+    Divergence = 26,
+    ConflictPinned = 27,
 }
 
 /// Builds a key, or the prefix of keys.

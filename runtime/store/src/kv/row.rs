@@ -6,7 +6,7 @@ use syncline_core::{RowKey, RowPk, RowState, TableName};
 use super::codec::{self, decode};
 use super::dto::{ChangeIdV1, ImageV1, Made, VectorV1};
 use super::key::{Family, Key, KeyReader};
-use crate::{Batch, Store, StoreError};
+use crate::{Batch, Scan, Store, StoreError};
 
 const VERSION: u8 = 1;
 
@@ -76,6 +76,23 @@ pub fn get(
 ) -> Result<Option<RowState>, StoreError> {
     let key = key(partition, row);
     store.get(&key)?.map(|value| decode_state(&key, &value)).transpose()
+}
+
+/// Up to `limit` rows of a table in one partition, deleted ones that are not forgotten included, in
+/// the order of their keys, behind `after`.
+pub fn page(
+    store: &(impl Store + ?Sized),
+    partition: u32,
+    table: &TableName,
+    after: Option<&RowPk>,
+    limit: usize,
+) -> Result<Vec<(RowPk, RowState)>, StoreError> {
+    let mut scan = Scan::prefix(&prefix(partition, table, "")).limit(limit);
+    if let Some(after) = after {
+        scan = scan.after(&key(partition, &RowKey { table: table.clone(), pk: after.clone() }));
+    }
+    let read = |(key, value): &(Vec<u8>, Vec<u8>)| Ok((pk_of(key)?, decode_state(key, value)?));
+    store.scan(&scan)?.iter().map(read).collect()
 }
 
 pub(crate) fn decode_state(key: &[u8], value: &[u8]) -> Result<RowState, StoreError> {

@@ -9,6 +9,7 @@ mod command_line;
 mod crashes;
 mod cut_and_heal;
 mod data_folder;
+mod divergences;
 mod hostile;
 mod inserts;
 mod members;

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use syncline_core::{
-    Absorbed, Change, ChangeId, ChangeRecord, Clock, FunctionVersion, GuestFault, Heartbeat, Hlc,
-    HostFault, Image, LoadError, MergeFunctions, MergeInput, Merged, Operation, Partition,
-    PartitionMeta, PartitionSetup, PartitionSnapshot, Received, RegionId, Row, RowKey, RowState,
-    RowWrite, Rows, Stamp, TableDigest, TableName, VersionVector,
+    Absorbed, Change, ChangeId, ChangeRecord, Clock, Evidence, FunctionVersion, GuestFault,
+    Heartbeat, Hlc, HostFault, Image, LoadError, MergeFunctions, MergeInput, Merged, Operation,
+    Partition, PartitionMeta, PartitionSetup, PartitionSnapshot, Received, RegionId, Row, RowKey,
+    RowState, RowWrite, Rows, Stamp, TableDigest, TableName, VersionVector,
 };
 
 use super::{CHANGES_PER_ROW, ROWS_PER_BATCH, ROWS_PER_STRETCH};
@@ -321,6 +321,7 @@ impl Measured {
             prev: author.last,
             watermarks: seen.clone(),
             taken: seen.clone(),
+            evidence: Evidence::default(),
         };
         let beats: Vec<Heartbeat> = self.authors.iter().zip(&beats).map(beat).collect();
         let own = tick(&self.clock);

@@ -48,6 +48,9 @@ impl World {
 
     /// What a row has become is what its changes come to.
     pub(super) fn check_row(&mut self, region: usize, number: u32, key: &RowKey) {
+        if self.broken.is(region) {
+            return;
+        }
         let name = self.regions[region].id.clone();
         let store = &self.regions[region].store;
         let state = match row::get(&**store, number, key) {
@@ -143,6 +146,10 @@ impl World {
             let heads: Vec<_> = record.sides.iter().map(|side| side.change.to_string()).collect();
             format!("resolves {} of {}: {:?}", heads.join(" "), record.row, record.outcome)
         });
+        self.note_resolved(region, &record);
+        if self.broken.is(region) {
+            return;
+        }
         let vector: VersionVector =
             record.sides.iter().map(|side| (side.change.region.clone(), side.change.hlc)).collect();
         let expected = self.oracle.image(&record.row, &vector);

@@ -52,7 +52,7 @@ impl World {
             if self.failure.is_some() {
                 return;
             }
-            if self.unrest().is_none() {
+            if self.unrest().is_none() && !self.mend() {
                 self.stats.rounds_max = round;
                 self.check_end();
                 return;
@@ -176,7 +176,10 @@ impl World {
             self.check_same_rollouts(*region, first);
             self.check_rows_at_rest(*region, &cuts);
         }
-        self.check_counters(&cuts, first);
+        if self.setup.broken.is_none() {
+            self.check_counters(&cuts, first);
+        }
+        self.check_agreed();
         self.check_what_was_said(&cuts);
         self.check_acknowledged(&cuts);
     }

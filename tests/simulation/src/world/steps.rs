@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use syncline_applier::{
-    ControlDone, Loaded, PartitionDone, PartitionTurn, ReadRecords, Sorted, Synced, WriteError,
-    WriteRequest, portion, sync,
+    ControlDone, Loaded, MendDone, PartitionDone, PartitionTurn, ReadRecords, Sorted, Synced,
+    WriteError, WriteRequest, portion, sync,
 };
 use syncline_bus::{Decoded, Envelope, Lane, decode};
 use syncline_core::{
@@ -16,7 +16,7 @@ use syncline_store::kv::{self, component};
 use super::World;
 use crate::founding::facts;
 use crate::functions::{Function, function_of, image_of, numbers};
-use crate::region::{Asked, Running, Unsynced, Waiting};
+use crate::region::{Asked, Running, SimRegion, Unsynced, Waiting};
 use crate::scenario::{Step, Verb};
 
 impl World {
@@ -153,8 +153,6 @@ impl World {
             self.control_turn(region, beats);
             return;
         };
-        let wall = self.regions[region].wall_ms(self.now_ms);
-        let engine_fails = self.regions[region].engine_fails;
         let Some(running) = self.running(region) else { return };
         let records = running.inbox.remove(&number).unwrap_or_default();
         let records = records.into_iter().map(|(source, items)| ReadRecords {
@@ -162,12 +160,29 @@ impl World {
             partition: number,
             items,
         });
-        let turn = PartitionTurn { records: records.collect(), writes, retries, beats, kept: None };
-        let functions = crate::functions::Loaded { here: &running.here, engine_fails };
+        let records = records.collect();
+        let turn = PartitionTurn { records, writes, retries, beats, kept: None, mend: None };
+        self.take_turn(region, number, turn);
+    }
+
+    pub(super) fn take_turn(
+        &mut self,
+        region: usize,
+        number: u32,
+        turn: PartitionTurn<Option<Asked>>,
+    ) -> Option<MendDone> {
+        let wall = self.regions[region].wall_ms(self.now_ms);
+        let SimRegion { engine_fails: fails, engine_lies: lies, .. } = self.regions[region];
+        let running = self.running(region)?;
+        let functions = crate::functions::Loaded { here: &running.here, fails, lies };
         let applier = &mut running.partitions[number as usize];
         let done = applier.turn(&running.site, &functions, turn, wall);
-        match done {
-            Ok(done) => self.turned(region, number, done),
+        let mended = match done {
+            Ok(mut done) => {
+                let mended = done.mended.take();
+                self.turned(region, number, done);
+                mended
+            }
             Err(failed) => {
                 self.note(2);
                 for (_, error) in &failed.refused {
@@ -180,9 +195,11 @@ impl World {
                     self.stats.state("a full disk refused a commit");
                     self.tell_of(region, || format!("p{number}: {}", failed.error));
                 }
+                None
             }
-        }
+        };
         self.check_partition(region, number);
+        mended
     }
 
     fn turned(&mut self, region: usize, number: u32, done: PartitionDone<Option<Asked>>) {
@@ -289,11 +306,7 @@ impl World {
                 self.stats.state("a change waited for a function");
             }
             Alarm::MergeWaits { .. } => self.stats.state("a change waited for an engine"),
-            Alarm::Divergence { row, change } => {
-                self.fail("divergence", || {
-                    format!("{name} holds another image of {row} than the author of {change} did")
-                });
-            }
+            Alarm::Divergence(found) => self.diverged(region, *found),
             Alarm::BuildsOnTheLost { row, change } => {
                 self.stats.state("a change was given up with a lost region");
                 self.tell_of(region, || format!("gives up {change} of {row}"));
@@ -322,6 +335,9 @@ impl World {
         self.control_done(region, done, vec![]);
         self.check_control(region);
         self.check_rollouts(region, beats && is_done);
+        if is_done {
+            self.check_pauses(region);
+        }
     }
 
     pub(super) fn control_done(

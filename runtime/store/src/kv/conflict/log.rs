@@ -9,8 +9,8 @@ use super::{
     PlaceV1, VERSION, count_key, decode_count, decode_id, decode_place, form_of, log_key,
     parse_log_key, place_key, waits_key,
 };
-use crate::kv::codec;
 use crate::kv::key::{Family, Key};
+use crate::kv::{codec, divergence};
 use crate::{Batch, Scan, Store, StoreError};
 
 /// So many of the oldest notes are looked at, beyond those that are to go, for some that do not
@@ -18,8 +18,12 @@ use crate::{Batch, Scan, Store, StoreError};
 const LOOKED_BEYOND: usize = 64;
 
 /// What stands beside the log, by family.
-const BESIDE: [u8; 3] =
-    [Family::ConflictById as u8, Family::ConflictOfRow as u8, Family::ConflictCount as u8];
+const BESIDE: [u8; 4] = [
+    Family::ConflictById as u8,
+    Family::ConflictOfRow as u8,
+    Family::ConflictCount as u8,
+    Family::ConflictPinned as u8,
+];
 
 /// The store as it will be once the batch is committed.
 struct Ahead<'a, S: ?Sized> {
@@ -120,6 +124,18 @@ impl<S: Store + ?Sized> Ahead<'_, S> {
         Ok(())
     }
 
+    /// A divergence is about it: its inputs are kept.
+    fn is_pinned(&self, id: &ConflictId) -> Result<bool, StoreError> {
+        let pins = divergence::pins(id);
+        let ahead = self.beside.range(pins.clone()..);
+        let mut ahead = ahead.take_while(|(key, _)| key.starts_with(&pins));
+        if ahead.any(|(_, value)| value.is_some()) {
+            return Ok(true);
+        }
+        let kept = self.store.keys(&Scan::prefix(&pins))?;
+        Ok(kept.iter().any(|key| !self.beside.contains_key(key)))
+    }
+
     fn trim(&mut self, max: u64) -> Result<(), StoreError> {
         let excess = usize::try_from(self.count.saturating_sub(max)).unwrap_or(usize::MAX);
         if excess == 0 {
@@ -136,6 +152,9 @@ impl<S: Store + ?Sized> Ahead<'_, S> {
             let (_, at_ms, id) = parse_log_key(&key)?;
             // The batch may have moved it to the newest.
             let here = self.place(&id)?.filter(|place| place.at_ms == at_ms && !place.waits);
+            if self.is_pinned(&id)? {
+                continue;
+            }
             if here.is_some() {
                 self.remove(&id)?;
                 removed += 1;

@@ -2,7 +2,9 @@ use super::*;
 use crate::kv::{arbitrary, codec, golden};
 use crate::{Batch, MemoryStore, Store};
 use proptest::prelude::*;
-use syncline_core::{Ancestor, ConflictWrite, FunctionVersion, Operation, PartitionCount, Stamp};
+use syncline_core::{
+    Ancestor, ConflictWrite, DivergenceWrite, FunctionVersion, Operation, PartitionCount, Stamp,
+};
 
 proptest! {
     #[test]
@@ -198,4 +200,45 @@ fn the_form_stays() {
     ];
     write(&mut batch, &store, 5, &writes, 99).unwrap();
     golden::check("conflict", &batch);
+}
+
+#[test]
+fn a_conflict_that_a_divergence_is_about_is_kept_until_that_is_over() {
+    let store = MemoryStore::new();
+    let write = |n: u8, at_ms| note(&store, 3, &[ConflictWrite::Resolved(merged(n, at_ms))], 2);
+    let side = |name: &str| syncline_core::DivergedSide {
+        region: name.parse().unwrap(),
+        digest: syncline_core::ShortDigest([1; 16]),
+        stamp: None,
+        engine: None,
+    };
+    let about = |n: u8, there: &str| syncline_core::Divergence {
+        partition: 3,
+        what: syncline_core::Diverged::Outcome {
+            conflict: ConflictId([n; 16]),
+            row: golden::row("c"),
+        },
+        here: side("a"),
+        there: side(there),
+        found_at_ms: 1,
+    };
+    let commit = |writes: &[DivergenceWrite], conflict: Option<ConflictRecord>| {
+        let mut batch = Batch::new();
+        crate::kv::divergence::write(&mut batch, writes);
+        let writes: Vec<_> = conflict.into_iter().map(ConflictWrite::Resolved).collect();
+        super::write(&mut batch, &store, 3, &writes, 2).unwrap();
+        store.commit(batch).unwrap();
+    };
+    write(1, 1001);
+    write(2, 1002);
+    // Found with the same commit that would have trimmed it.
+    let (b, c) = (about(1, "b"), about(1, "c"));
+    let found = [b.clone(), c.clone()].map(DivergenceWrite::Found);
+    commit(&found, Some(merged(3, 1003)));
+    write(4, 1004);
+    assert_eq!(all(&store), [(4, 1004), (1, 1001)]);
+    commit(&[DivergenceWrite::Over(b)], Some(merged(5, 1005)));
+    assert_eq!(all(&store), [(5, 1005), (1, 1001)]);
+    commit(&[DivergenceWrite::Over(c)], Some(merged(6, 1006)));
+    assert_eq!(all(&store), [(6, 1006), (5, 1005)]);
 }
