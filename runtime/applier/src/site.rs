@@ -131,8 +131,12 @@ impl<S> Site<S> {
         }
     }
 
-    pub(crate) fn set_stamps(&self, stamps: BTreeMap<TableName, Stamp>) {
-        *self.stamps.write().unwrap_or_else(PoisonError::into_inner) = stamps;
+    /// Answers true if that is news.
+    pub(crate) fn set_stamps(&self, stamps: BTreeMap<TableName, Stamp>) -> bool {
+        let mut shared = self.stamps.write().unwrap_or_else(PoisonError::into_inner);
+        let is_news = *shared != stamps;
+        *shared = stamps;
+        is_news
     }
 
     pub(crate) fn setup(&self, partition: u32) -> PartitionSetup {

@@ -12,6 +12,7 @@ mod entries;
 mod fields;
 mod membership;
 mod rollout;
+mod version;
 
 use syncline_core::{ChangeRecord, ControlRecord, Heartbeat};
 use thiserror::Error;

@@ -32,6 +32,7 @@ pub enum Code {
     MethodNotAllowed,
     RouteNotFound,
     RowNotFound,
+    TableNotFound,
     FunctionNotFound,
     RolloutNotFound,
     ConflictNotFound,
@@ -46,6 +47,9 @@ pub enum Code {
     RolloutEnded,
     RolloutNotThere,
     PlanRefused,
+    VersionInUse,
+    VersionRetired,
+    VersionDeleted,
     RegionsSilent,
     NotReplayable,
     MembershipUnderWay,
@@ -69,7 +73,7 @@ pub enum Code {
 
 impl Code {
     /// Every kind, for the reference.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 51] = [
         Self::InvalidTable,
         Self::InvalidRowPk,
         Self::InvalidRow,
@@ -84,6 +88,7 @@ impl Code {
         Self::MethodNotAllowed,
         Self::RouteNotFound,
         Self::RowNotFound,
+        Self::TableNotFound,
         Self::FunctionNotFound,
         Self::RolloutNotFound,
         Self::ConflictNotFound,
@@ -98,6 +103,9 @@ impl Code {
         Self::RolloutEnded,
         Self::RolloutNotThere,
         Self::PlanRefused,
+        Self::VersionInUse,
+        Self::VersionRetired,
+        Self::VersionDeleted,
         Self::RegionsSilent,
         Self::NotReplayable,
         Self::MembershipUnderWay,
@@ -158,6 +166,7 @@ impl Code {
             }
             Self::RouteNotFound => ("route-not-found", S::NOT_FOUND, "There is no such route"),
             Self::RowNotFound => ("row-not-found", S::NOT_FOUND, "There is no such row"),
+            Self::TableNotFound => ("table-not-found", S::NOT_FOUND, "There is no such table here"),
             Self::FunctionNotFound => {
                 ("function-not-found", S::NOT_FOUND, "There is no such merge function here")
             }
@@ -204,6 +213,13 @@ impl Code {
             Self::PlanRefused => {
                 ("plan-refused", S::UNPROCESSABLE_ENTITY, "The rollout does not fit the regions")
             }
+            Self::VersionInUse => {
+                ("version-in-use", S::CONFLICT, "A table has the version, or is about to get it")
+            }
+            Self::VersionRetired => {
+                ("version-retired", S::CONFLICT, "The version is not to be rolled out any more")
+            }
+            Self::VersionDeleted => ("version-deleted", S::CONFLICT, "The version is deleted"),
             Self::RegionsSilent => {
                 ("regions-silent", S::CONFLICT, "Regions that this needs are not heard")
             }

@@ -30,6 +30,7 @@ mod startup;
 mod status;
 mod syncer;
 mod verification;
+mod versions;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,6 +59,7 @@ pub use start::StartError;
 pub use startup::Awaited;
 pub use status::{ControlView, LinkView, PartitionView};
 pub use verification::{VERIFY_MS_MAX, VerifyError};
+pub use versions::VersionStanding;
 
 use crate::config::LimitsConfig;
 use controller::ControlWork;

@@ -37,6 +37,8 @@ const fn part_of(family: Family) -> Part {
         | Family::RolloutReport
         | Family::Membership
         | Family::Founders
+        | Family::VersionRecord
+        | Family::DroppedComponent
         | Family::ComponentFacts
         | Family::ComponentPart
         | Family::Chunk => Part::OfRegion,

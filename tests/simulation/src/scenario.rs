@@ -2,6 +2,7 @@
 //! shrunk and played again.
 
 mod rollouts;
+mod versions;
 
 use std::fmt;
 
@@ -9,6 +10,7 @@ use crate::functions::Function;
 use crate::topology::Topology;
 
 pub use rollouts::{Asked, Oddity, Plan};
+pub use versions::VersionAsked;
 
 /// How the regions are set up.
 #[derive(Clone, Debug)]
@@ -197,6 +199,11 @@ pub enum Step {
     Odd {
         region: Pick,
         odd: Oddity,
+    },
+    Version {
+        region: Pick,
+        function: Function,
+        asked: VersionAsked,
     },
     /// The region is gone for good.
     Die {
@@ -488,6 +495,9 @@ impl Scenario {
         if let Some((regions, rolling)) = rollouts::draw(seed).filter(|_| !calm) {
             setup.regions = regions;
             for step in rolling {
+                steps.insert(rng.usize(0..=steps.len()), step);
+            }
+            for step in versions::draw(seed) {
                 steps.insert(rng.usize(0..=steps.len()), step);
             }
         }

@@ -11,8 +11,8 @@ use syncline_core::{
 };
 
 use super::civil::rfc3339;
-use super::rollout;
 use super::{CONTENT_TYPE, CONTROL_KEY, HEARTBEAT_KEY, WIRE_VERSION};
+use super::{rollout, version};
 use crate::Envelope;
 
 /// A change, for the lane of its partition. Its images are copied as they are: what is not
@@ -122,6 +122,7 @@ fn body_json(body: &ControlBody) -> Vec<u8> {
         }
         ControlBody::Rollout(record) => rollout::encode(record),
         ControlBody::Membership(record) => membership_json(record),
+        ControlBody::Version(record) => version::encode(record),
     }
 }
 

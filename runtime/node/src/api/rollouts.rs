@@ -10,9 +10,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use syncline_core::{AskRefused, CreateRefused, RolloutAsk, RolloutText};
+use syncline_core::{AskRefused, CreateRefused, RolloutAsk, RolloutText, VersionRefused};
 
 use super::params::{self, Params, PathOf, QueryOf};
+use super::versions::used;
 use super::{Api, body};
 use crate::problem::{Code, Problem};
 use crate::region::{DeployError, RolloutView};
@@ -126,6 +127,17 @@ pub(super) fn refused(error: DeployError) -> Problem {
         DeployError::Create(CreateRefused::Open { id, .. }) => {
             let id = id.to_string();
             Problem::new(Code::RolloutOpen, error).with("rollout_id", id)
+        }
+        DeployError::Create(CreateRefused::Retired { .. }) => {
+            Problem::new(Code::VersionRetired, error)
+        }
+        DeployError::Create(CreateRefused::Deleted { .. })
+        | DeployError::Version(VersionRefused::Deleted) => {
+            Problem::new(Code::VersionDeleted, error)
+        }
+        DeployError::Version(VersionRefused::InUse { uses }) => {
+            let uses: Vec<_> = uses.iter().map(used).collect();
+            Problem::new(Code::VersionInUse, error).with("uses", uses)
         }
         DeployError::Create(CreateRefused::Plan(_)) => Problem::new(Code::PlanRefused, error),
         DeployError::Ask(AskRefused::Unknown) => Problem::new(Code::RolloutNotFound, error),

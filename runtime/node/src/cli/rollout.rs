@@ -106,7 +106,7 @@ impl PlanArgs {
 }
 
 /// Who types, as far as the machine says: for the history, not for access.
-fn actor() -> Option<String> {
+pub(super) fn actor() -> Option<String> {
     let user = ["SYNCLINE_ACTOR", "USER", "USERNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));

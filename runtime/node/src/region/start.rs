@@ -26,6 +26,7 @@ use super::readers::{OpenError, Opened, Readers, Threads, wanted};
 use super::shard::{Shard, ShardWork};
 use super::startup::{self, Startup};
 use super::syncer;
+use super::versions::Searches;
 use super::{Region, RegionOptions, Shared, now_ms};
 
 /// A merge runs on its shard's thread: room for a call, and for what leads to it.
@@ -311,6 +312,7 @@ fn run(
         started: Instant::now(),
         readers,
         donor,
+        searches: Searches::default(),
     };
     threads.add(std::thread::spawn(move || controller.run(&control_work)));
     let (starting, bus) = (Arc::clone(&shared), Arc::clone(bus));

@@ -43,6 +43,8 @@ families! {
     Membership = 18,
     Founders = 19,
     RolloutReport = 22,
+    VersionRecord = 30,
+    DroppedComponent = 31,
 }
 
 /// Builds a key, or the prefix of keys.
