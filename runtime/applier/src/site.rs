@@ -22,6 +22,8 @@ pub struct Limits {
     pub waiting_changes: usize,
     /// Notes that a partition keeps in the conflict log.
     pub conflicts: u64,
+    /// Bytes of a table's notes in the conflict log, with their images, over all partitions.
+    pub conflict_bytes: u64,
 }
 
 /// A region's place: its name, its store, its clock, and what its control partition says to the

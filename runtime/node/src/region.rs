@@ -29,6 +29,7 @@ mod start;
 mod startup;
 mod status;
 mod syncer;
+mod tally;
 mod verification;
 mod versions;
 
@@ -41,7 +42,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use syncline_applier::{KeptDone, KeptWork, Site, WriteRequest};
 use syncline_core::{
     CONTROL_PARTITION, FunctionVersion, Image, MembershipChange, PartitionCount, Precondition,
-    RegionId, Routes, RowKey, partition_of,
+    RegionId, Routes, RowKey, Stamp, TableName, partition_of,
 };
 use syncline_host::{Compiler, Host};
 use syncline_store::{DiskStore, Engine};
@@ -58,6 +59,7 @@ pub use shard::{Acknowledged, KeptError, WriteError};
 pub use start::StartError;
 pub use startup::Awaited;
 pub use status::{ControlView, LinkView, PartitionView};
+pub use tally::{COUNTED_SERIES_MAX, COUNTED_VERSIONS_MAX, Counted, VersionCounts};
 pub use verification::{VERIFY_MS_MAX, VerifyError};
 pub use versions::VersionStanding;
 
@@ -302,6 +304,11 @@ impl Region {
             return Ok(KeptDone::NotKept);
         }
         answer.await.unwrap_or(Err(KeptError::Stopping))
+    }
+
+    /// What conflicts came to since the start, by table and by what resolved them.
+    pub fn counted(&self) -> Vec<(TableName, Stamp, VersionCounts)> {
+        self.shared.observer.counted()
     }
 
     /// How each link stands.

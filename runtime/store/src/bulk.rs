@@ -49,6 +49,8 @@ const fn part_of(family: Family) -> Part {
         | Family::ConflictById
         | Family::ConflictOfRow
         | Family::ConflictCount
+        | Family::ConflictImages
+        | Family::ConflictBytes
         | Family::Quarantine => Part::Left,
     }
 }

@@ -8,13 +8,18 @@ use syncline_core::{
 use crate::kv::{conflict, digest, history, meta, outbox, row, waiting};
 use crate::{Batch, Store, StoreError};
 
-/// How many notes one partition keeps in the conflict log.
+/// How much one partition keeps in the conflict log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConflictLimit(pub u64);
+pub struct ConflictLimit {
+    /// So many notes.
+    pub notes: u64,
+    /// So many bytes of each table's notes with their images; older ones lose them.
+    pub table_bytes: u64,
+}
 
 impl Default for ConflictLimit {
     fn default() -> Self {
-        Self(10_000)
+        Self { notes: 10_000, table_bytes: 8 << 20 }
     }
 }
 
@@ -54,7 +59,7 @@ pub fn write_commit(
     if let Some(upto) = commit.confirmed {
         outbox::delete_upto(batch, store, partition, upto)?;
     }
-    conflict::write(batch, store, partition, &commit.conflicts, conflicts.0)?;
+    conflict::write(batch, store, partition, &commit.conflicts, conflicts)?;
     for (table, digest) in &commit.digests {
         digest::put(batch, partition, table, digest);
     }

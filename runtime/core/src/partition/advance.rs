@@ -231,5 +231,6 @@ fn conflict_record(
         stamp: newest.head.stamp,
         outcome,
         resolved_at_ms: now_ms,
+        has_images: true,
     })
 }

@@ -179,6 +179,7 @@ fn open(options: &RegionOptions) -> Result<(Site<DiskStore>, Host), StartError> 
         unconfirmed_changes: limits.unconfirmed_changes,
         waiting_changes: limits.waiting_changes,
         conflicts: limits.conflicts,
+        conflict_bytes: limits.conflict_bytes,
     };
     let site = Site::new(region.clone(), regions.clone(), *partitions, limits, store);
     Ok((site.with_routes(options.routes.clone()).with_tags(options.tags.clone()), host))

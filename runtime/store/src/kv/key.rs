@@ -45,6 +45,8 @@ families! {
     RolloutReport = 22,
     VersionRecord = 30,
     DroppedComponent = 31,
+    ConflictImages = 32,
+    ConflictBytes = 33,
 }
 
 /// Builds a key, or the prefix of keys.

@@ -15,3 +15,4 @@ mod members;
 mod no_laws;
 mod quarantine;
 mod rollouts;
+mod versions;

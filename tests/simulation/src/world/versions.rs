@@ -82,7 +82,8 @@ impl World {
         let deleted = rollouts.versions().iter().filter(|(_, view)| view.deletion.is_some());
         let idle = |version: &FunctionVersion| {
             let uses = rollouts.uses(version, |_| Hlc::MAX);
-            uses.is_empty() && (control.is_here(version) || control.has_deletions_due())
+            let kept = control.is_here(version) || !control.unreleased_by(version).is_empty();
+            uses.is_empty() && kept
         };
         let kept = deleted.map(|(version, _)| version).find(|version| idle(version))?;
         Some(format!("{kept} is to be deleted; waits for {:?}", control.unreleased_by(kept)))
