@@ -172,33 +172,58 @@ impl ControlApplier {
         now_ms: u64,
     ) -> Result<(RolloutId, bool), ControlRefused> {
         let version = component.version;
-        if let Some(current) = self.control.rollouts().current(&new.table)
-            && current.version == version
-            && current.state != RolloutState::Aborted
-        {
-            return Ok((current.id.clone(), true));
-        }
         let rollouts = self.control.rollouts();
         // Other regions may have dropped what is deleted, also where this one has it still.
         let deleted = rollouts.versions().barred(&version) == Some(Barred::Deleted);
-        let create = if deleted {
-            rollouts.create_uploaded(new.clone())?
-        } else {
-            rollouts.create(new.clone())?
-        };
-        if deleted {
-            let upload = VersionRecord::Upload { version, actor: new.actor };
-            self.say(site, ControlBody::Version(upload), now_ms)?;
-        }
-        if deleted || !self.control.is_here(&version) {
-            for chunk in ComponentChunk::split(&component.bytes) {
-                self.say(site, ControlBody::Component(chunk), now_ms)?;
+        let actor = new.actor.clone();
+        if let Some(current) = rollouts.current(&new.table)
+            && current.version == version
+            && current.state != RolloutState::Aborted
+        {
+            let known = current.id.clone();
+            if deleted {
+                self.bring_back(site, component, actor, now_ms)?;
             }
-            self.control.component_is_here(version);
-            self.gathered.components.push(component);
+            return Ok((known, true));
+        }
+        let create = if deleted { rollouts.create_uploaded(new)? } else { rollouts.create(new)? };
+        if deleted {
+            self.bring_back(site, component, actor, now_ms)?;
+        } else if !self.control.is_here(&version) {
+            self.say_component(site, component, now_ms)?;
         }
         let id = self.say(site, ControlBody::Rollout(create), now_ms)?;
         Ok((RolloutId(id), false))
+    }
+
+    /// Ends the deletion of a version, before its component follows.
+    fn bring_back<S>(
+        &mut self,
+        site: &Site<S>,
+        component: Loaded,
+        actor: RolloutText,
+        now_ms: u64,
+    ) -> Result<(), ControlRefused> {
+        let upload = VersionRecord::Upload { version: component.version, actor };
+        self.say(site, ControlBody::Version(upload), now_ms)?;
+        self.say_component(site, component, now_ms)
+    }
+
+    fn say_component<S>(
+        &mut self,
+        site: &Site<S>,
+        component: Loaded,
+        now_ms: u64,
+    ) -> Result<(), ControlRefused> {
+        let version = component.version;
+        let chunks = ComponentChunk::split(&component.bytes);
+        // Here before its parts are said, as this region needs no parts.
+        self.control.component_is_here(version);
+        self.gathered.components.push(component);
+        for chunk in chunks {
+            self.say(site, ControlBody::Component(chunk), now_ms)?;
+        }
+        Ok(())
     }
 
     /// Rolls out a version that is here already, from whatever region it came.

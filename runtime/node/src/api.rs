@@ -57,6 +57,7 @@ mod routes {
     pub const FUNCTION_LOG: &str = "/v1/merge-functions/{version}/log";
     pub const ROLLOUTS: &str = "/v1/rollouts";
     pub const ROLLOUT: &str = "/v1/rollouts/{id}";
+    pub const REMERGE: &str = "/v1/rollouts/{id}/remerge";
     pub const ROLLOUT_COMMAND: &str = "/v1/rollouts/{id}/{verb}";
     pub const CONFLICTS: &str = "/v1/conflicts";
     pub const CONFLICT: &str = "/v1/conflicts/{id}";
@@ -91,6 +92,7 @@ pub fn router(api: Api) -> Router {
         .route(routes::FUNCTION_LOG, get(functions::log))
         .route(routes::ROLLOUTS, get(rollouts::list).post(rollouts::create))
         .route(routes::ROLLOUT, get(rollouts::show))
+        .route(routes::REMERGE, post(rollouts::remerge))
         .route(routes::ROLLOUT_COMMAND, post(rollouts::command))
         .route(routes::CONFLICTS, get(conflicts::list))
         .route(routes::CONFLICT, get(conflicts::show))

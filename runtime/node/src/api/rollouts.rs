@@ -1,6 +1,7 @@
 //! Rollouts: created, shown, steered.
 
 mod form;
+mod remerge;
 mod view;
 
 use axum::Json;
@@ -19,6 +20,7 @@ use crate::problem::{Code, Problem};
 use crate::region::{DeployError, RolloutView};
 
 pub(super) use form::RolloutForm;
+pub(super) use remerge::remerge;
 pub(super) use view::{names, shown};
 
 /// How long a client is asked to wait for a region that starts or stops.

@@ -1,6 +1,7 @@
 //! `syncline rollout`: a version on its way through the regions.
 
 mod args;
+mod remerge;
 mod shown;
 
 use std::collections::BTreeMap;
@@ -48,6 +49,7 @@ pub(super) fn run(command: RolloutCommand, client: &Client, out: &Output) -> Res
         RolloutCommand::Resume(args) => steer(args, "resume"),
         RolloutCommand::Abort(args) => steer(args, "abort"),
         RolloutCommand::Claim(args) => steer(args, "claim"),
+        RolloutCommand::Remerge { id, plan } => remerge::run(&id, plan, client, out),
     }
 }
 
