@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use syncline_bus::{Envelope, Lane, encode_control};
 use syncline_core::planted::{self, Bug};
 use syncline_core::{
-    Alarm, AskRefused, CONTROL_PARTITION, ChangeId, ChangeVerdict, ComponentChunk, ControlBody,
-    ControlCommit, ControlPartition, ControlRecord, CreateRefused, Divergence, Forward,
-    FunctionVersion, Hlc, MembershipChange, MembershipId, NewRollout, PassOn, ProposeRefused,
-    Received, RegionId, Rollout, RolloutAsk, RolloutCounters, RolloutId, RolloutState, RolloutText,
-    SelfTest,
+    Alarm, AskRefused, Barred, CONTROL_PARTITION, ChangeId, ChangeVerdict, ComponentChunk,
+    ControlBody, ControlCommit, ControlPartition, ControlRecord, CreateRefused, Divergence,
+    Forward, FunctionVersion, Hlc, MembershipChange, MembershipId, NewRollout, PassOn,
+    ProposeRefused, Received, RegionId, Rollout, RolloutAsk, RolloutCounters, RolloutId,
+    RolloutState, RolloutText, SelfTest, VersionAsk, VersionRecord, VersionRefused,
 };
 use syncline_store::kv::component::{self, ComponentFacts};
 use syncline_store::kv::quarantine::{self, Quarantined};
@@ -59,6 +59,9 @@ pub enum ControlRefused {
     /// One change of the regions at a time, and only some make sense.
     #[error(transparent)]
     Membership(#[from] ProposeRefused),
+    /// A version is in use, or gone.
+    #[error(transparent)]
+    Version(#[from] VersionRefused),
     /// The clock gives no more timestamps.
     #[error("the clock has reached its end")]
     ClockExhausted,
@@ -110,6 +113,8 @@ pub struct ControlApplier {
     control: ControlPartition,
     /// Named in [`ControlDone::to_test`] since the start.
     testing: BTreeSet<FunctionVersion>,
+    /// The clock had come to here when the present stamps already counted for every write.
+    stamped_until: Hlc,
     gathered: Gathered,
 }
 
@@ -141,9 +146,20 @@ impl ControlApplier {
         let control = ControlPartition::restore(site.region.clone(), regions, snapshot)
             .with_routes(site.routes.clone());
         site.clock.observe(control.highest_hlc());
-        let applier = Self { control, testing: BTreeSet::new(), gathered: Gathered::default() };
+        let mut applier = Self {
+            control,
+            testing: BTreeSet::new(),
+            stamped_until: Hlc::ZERO,
+            gathered: Gathered::default(),
+        };
         applier.tell(site);
+        applier.count_stamps_from_here(site);
         Ok(applier)
+    }
+
+    /// All writes that were made before have timestamps that the clock has passed.
+    pub(crate) fn count_stamps_from_here<S>(&mut self, site: &Site<S>) {
+        self.stamped_until = site.clock.last();
     }
 
     /// The control partition, for reading.
@@ -161,22 +177,58 @@ impl ControlApplier {
         now_ms: u64,
     ) -> Result<(RolloutId, bool), ControlRefused> {
         let version = component.version;
-        if let Some(current) = self.control.rollouts().current(&new.table)
+        let rollouts = self.control.rollouts();
+        // Other regions may have dropped what is deleted, also where this one has it still.
+        let deleted = rollouts.versions().barred(&version) == Some(Barred::Deleted);
+        let actor = new.actor.clone();
+        if let Some(current) = rollouts.current(&new.table)
             && current.version == version
             && current.state != RolloutState::Aborted
         {
-            return Ok((current.id.clone(), true));
-        }
-        let create = self.control.rollouts().create(new)?;
-        if !self.control.is_here(&version) {
-            for chunk in ComponentChunk::split(&component.bytes) {
-                self.say(site, ControlBody::Component(chunk), now_ms)?;
+            let known = current.id.clone();
+            if deleted {
+                self.bring_back(site, component, actor, now_ms)?;
             }
-            self.control.component_is_here(version);
-            self.gathered.components.push(component);
+            return Ok((known, true));
+        }
+        let create = if deleted { rollouts.create_uploaded(new)? } else { rollouts.create(new)? };
+        if deleted {
+            self.bring_back(site, component, actor, now_ms)?;
+        } else if !self.control.is_here(&version) {
+            self.say_component(site, component, now_ms)?;
         }
         let id = self.say(site, ControlBody::Rollout(create), now_ms)?;
         Ok((RolloutId(id), false))
+    }
+
+    /// Ends the deletion of a version, before its component follows.
+    fn bring_back<S>(
+        &mut self,
+        site: &Site<S>,
+        component: Loaded,
+        actor: RolloutText,
+        now_ms: u64,
+    ) -> Result<(), ControlRefused> {
+        let upload = VersionRecord::Upload { version: component.version, actor };
+        self.say(site, ControlBody::Version(upload), now_ms)?;
+        self.say_component(site, component, now_ms)
+    }
+
+    fn say_component<S>(
+        &mut self,
+        site: &Site<S>,
+        component: Loaded,
+        now_ms: u64,
+    ) -> Result<(), ControlRefused> {
+        let version = component.version;
+        let chunks = ComponentChunk::split(&component.bytes);
+        // Here before its parts are said, as this region needs no parts.
+        self.control.component_is_here(version);
+        self.gathered.components.push(component);
+        for chunk in chunks {
+            self.say(site, ControlBody::Component(chunk), now_ms)?;
+        }
+        Ok(())
     }
 
     /// Rolls out a version that is here already, from whatever region it came.
@@ -206,6 +258,38 @@ impl ControlApplier {
             return Ok(None);
         };
         self.say(site, ControlBody::Rollout(record), now_ms).map(Some)
+    }
+
+    /// Asks something for a version. `uses` is what keeps it from being deleted, as
+    /// [`syncline_core::Rollouts::uses`] finds it. Answers the record that says so; none if it is so
+    /// already.
+    pub fn ask_version<S>(
+        &mut self,
+        site: &Site<S>,
+        version: FunctionVersion,
+        ask: VersionAsk,
+        said: (RolloutText, RolloutText),
+        now_ms: u64,
+    ) -> Result<Option<ChangeId>, ControlRefused> {
+        let rollouts = self.control.rollouts();
+        // Up to where changes are stable is of no account: they only delay what is asked.
+        let uses = rollouts.uses(&version, |_| Hlc::MAX);
+        let Some(record) = rollouts.versions().ask(version, ask, uses, said)? else {
+            return Ok(None);
+        };
+        self.say(site, ControlBody::Version(record), now_ms).map(Some)
+    }
+
+    /// Drops a component of [`ControlPartition::droppable`], with the turn's commit, where
+    /// [`syncline_store::find_stamped`] has found nothing. Answers false where it is to be kept
+    /// after all; else it can be unloaded once the turn is committed.
+    pub fn drop_component(&mut self, version: &FunctionVersion, deletion: &ChangeId) -> bool {
+        let drops = self.control.drop_component(version, deletion);
+        if drops {
+            self.testing.remove(version);
+            self.gathered.components.retain(|loaded| loaded.version != *version);
+        }
+        drops
     }
 
     /// What was counted of a rollout's version in this region since this was last called. To be
@@ -459,7 +543,16 @@ impl ControlApplier {
                 said.push(body);
             }
         }
-        let membership = self.control.due_membership(&site.standings(), site.partitions);
+        let standings = site.standings();
+        let upto = self.stamped_until;
+        let versions = self.control.due_versions(&standings, site.partitions, upto);
+        for body in versions.into_iter().map(ControlBody::Version) {
+            if self.say(site, body.clone(), now_ms).is_err() {
+                return said;
+            }
+            said.push(body);
+        }
+        let membership = self.control.due_membership(&standings, site.partitions);
         if let Some(body) = membership.map(ControlBody::Membership)
             && self.say(site, body.clone(), now_ms).is_ok()
         {
@@ -469,10 +562,14 @@ impl ControlApplier {
     }
 
     /// Tells the row partitions what the control records come to.
-    fn tell<S>(&self, site: &Site<S>) {
-        site.set_stamps(self.control.rollouts().stamps());
+    fn tell<S>(&mut self, site: &Site<S>) {
+        if site.set_stamps(self.control.rollouts().stamps()) {
+            // A write takes its timestamp before its stamp.
+            self.count_stamps_from_here(site);
+        }
         site.set_counting(self.control.counting(site.partitions));
-        site.watch(self.control.membership().duty().is_some());
+        let asks = self.control.membership().duty().is_some();
+        site.watch(asks || self.control.has_deletions_due());
     }
 }
 

@@ -348,7 +348,9 @@ fn write<S: Store, R>(
     for (region, upto) in &commit.needless {
         received::delete_upto(&mut disk, &site.store, commit.partition, region, *upto)?;
     }
-    let limit = ConflictLimit(site.limits.conflicts);
+    // Each partition has its share, as one thread writes of it.
+    let table_bytes = site.limits.conflict_bytes / u64::from(site.partitions.get());
+    let limit = ConflictLimit { notes: site.limits.conflicts, table_bytes };
     let encode = |record: &ChangeRecord| encode_tagged_change(record, &site.tags).to_bytes();
     write_commit(&mut disk, &site.store, commit, limit, encode)?;
     site.store.commit(disk)

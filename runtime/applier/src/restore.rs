@@ -23,10 +23,13 @@ pub fn restore<S: Store>(
     site: &Site<S>,
     load: impl FnMut(&FunctionVersion, Option<Vec<u8>>) -> bool,
 ) -> Result<Restored, StoreError> {
-    let control = ControlApplier::restore(site, load)?;
+    let mut control = ControlApplier::restore(site, load)?;
     let numbers = 0..site.partitions.get();
     let partitions = numbers.map(|number| PartitionApplier::restore(site, number));
-    Ok(Restored { partitions: partitions.collect::<Result<_, _>>()?, control })
+    let partitions = partitions.collect::<Result<_, _>>()?;
+    // Only now the clock is above all that this region ever wrote.
+    control.count_stamps_from_here(site);
+    Ok(Restored { partitions, control })
 }
 
 /// Where to go on reading a region's log, as of the last commits.

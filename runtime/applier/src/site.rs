@@ -22,6 +22,8 @@ pub struct Limits {
     pub waiting_changes: usize,
     /// Notes that a partition keeps in the conflict log.
     pub conflicts: u64,
+    /// Bytes of a table's notes in the conflict log, with their images, over all partitions.
+    pub conflict_bytes: u64,
 }
 
 /// A region's place: its name, its store, its clock, and what its control partition says to the
@@ -151,8 +153,12 @@ impl<S> Site<S> {
         }
     }
 
-    pub(crate) fn set_stamps(&self, stamps: BTreeMap<TableName, Stamp>) {
-        *self.stamps.write().unwrap_or_else(PoisonError::into_inner) = stamps;
+    /// Answers true if that is news.
+    pub(crate) fn set_stamps(&self, stamps: BTreeMap<TableName, Stamp>) -> bool {
+        let mut shared = self.stamps.write().unwrap_or_else(PoisonError::into_inner);
+        let is_news = *shared != stamps;
+        *shared = stamps;
+        is_news
     }
 
     pub(crate) fn setup(&self, partition: u32) -> PartitionSetup {

@@ -45,7 +45,12 @@ struct World {
 
 impl World {
     fn new(name: &str, lies: bool) -> Self {
-        let limits = Limits { unconfirmed_changes: 9, waiting_changes: 9, conflicts: 1 };
+        let limits = Limits {
+            unconfirmed_changes: 9,
+            waiting_changes: 9,
+            conflicts: 1,
+            conflict_bytes: 1 << 20,
+        };
         let regions = ["a", "b", "c", "d"].map(region).into();
         let partitions = PartitionCount::new(1).unwrap();
         let site = Site::new(region(name), regions, partitions, limits, MemoryStore::new());

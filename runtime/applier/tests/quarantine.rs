@@ -50,8 +50,12 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let limits =
-            Limits { unconfirmed_changes: 1_000, waiting_changes: 1_000, conflicts: 1_000 };
+        let limits = Limits {
+            unconfirmed_changes: 1_000,
+            waiting_changes: 1_000,
+            conflicts: 1_000,
+            conflict_bytes: 1 << 20,
+        };
         let regions = vec![region("a"), region("b")];
         let partitions = PartitionCount::new(1).unwrap();
         Self::on(Site::new(region("a"), regions, partitions, limits, MemoryStore::new()))

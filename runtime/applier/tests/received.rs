@@ -34,7 +34,12 @@ fn change() -> ChangeRecord {
 
 /// Region a, one of these, reads a change of b; answers how many records it keeps.
 fn kept_among(regions: &[&str]) -> usize {
-    let limits = Limits { unconfirmed_changes: 9, waiting_changes: 9, conflicts: 9 };
+    let limits = Limits {
+        unconfirmed_changes: 9,
+        waiting_changes: 9,
+        conflicts: 9,
+        conflict_bytes: 1 << 20,
+    };
     let regions = regions.iter().map(|name| region(name)).collect();
     let partitions = PartitionCount::new(1).unwrap();
     let site = Site::new(region("a"), regions, partitions, limits, MemoryStore::new());

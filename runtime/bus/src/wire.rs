@@ -13,6 +13,7 @@ mod evidence;
 mod fields;
 mod membership;
 mod rollout;
+mod version;
 
 use syncline_core::{ChangeRecord, ControlRecord, Heartbeat};
 use thiserror::Error;

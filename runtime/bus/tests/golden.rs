@@ -31,7 +31,7 @@ fn cases() -> Vec<(&'static str, Decoded)> {
         ("control-membership-refuse", Decoded::Control(refuse())),
         ("control-membership-done", Decoded::Control(done())),
     ];
-    let rollouts = rollout_records().into_iter();
+    let rollouts = rollout_records().into_iter().chain(version_records());
     cases.extend(rollouts.map(|(name, record)| (name, Decoded::Control(record))));
     cases
 }

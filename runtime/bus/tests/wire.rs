@@ -169,6 +169,31 @@ fn a_control_record_is_refused_for_each_wrong_field() {
 }
 
 #[test]
+fn a_record_of_a_version_is_refused_for_each_wrong_field() {
+    for (name, record) in version_records() {
+        refused(
+            &encode_control(&record),
+            &[
+                ("\"version_", "\"versions_", "does not know the type"),
+                ("\"version\":", "\"versions\":", "missing field"),
+                ("\"sha256:07", "\"07", "no version"),
+                ("\"sha256:07", "\"sha256:7", "version"),
+            ],
+        );
+        let of_people = !name.ends_with("released");
+        let wrong: &[_] = if of_people {
+            &[
+                ("\"actor\":\"", "\"actor\":\"\\u0007", "actor: it is over"),
+                ("\"actor\"", "\"who\"", "missing"),
+            ]
+        } else {
+            &[("\"deletion\":{", "\"deletion\":null,\"x\":{", "deletion: it is not")]
+        };
+        refused(&encode_control(&record), wrong);
+    }
+}
+
+#[test]
 fn a_membership_record_is_refused_for_each_wrong_field() {
     let id = "{\"region\":\"us-east-1#2\",\"hlc\":\"1795203212000.00005\"}";
     refused(

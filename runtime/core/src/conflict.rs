@@ -143,6 +143,9 @@ pub struct ConflictRecord {
     pub outcome: ConflictOutcome,
     /// Milliseconds since 1970 by this region's wall clock.
     pub resolved_at_ms: u64,
+    /// False once the images of its sides, of ancestors and of the result are kept no more: what is
+    /// left says who met, and how it ended.
+    pub has_images: bool,
 }
 
 impl ConflictOutcome {
@@ -157,6 +160,17 @@ impl ConflictOutcome {
 }
 
 impl ConflictRecord {
+    /// Keeps no images any more.
+    pub fn drop_images(&mut self) {
+        self.has_images = false;
+        for side in &mut self.sides {
+            (side.image, side.ancestor) = (None, Ancestor::Unknown);
+        }
+        if let ConflictOutcome::Merged(image) = &mut self.outcome {
+            *image = None;
+        }
+    }
+
     /// The row that the conflict left; none also while it waits.
     pub fn result(&self) -> Option<&Image> {
         self.result_of(&self.outcome)

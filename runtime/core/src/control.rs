@@ -1,6 +1,8 @@
 //! The control partition: components, rollouts and the regions' comings and goings travel in it,
 //! with the same chain, outbox and confirmations as rows do.
 
+mod deletion;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use crate::{
     Alarm, ChangeId, ChangeVerdict, Counting, Cut, Duty, FunctionVersion, Heartbeat, Hlc, Link,
     LinkState, Malformed, Membership, MembershipAnswer, MembershipChange, MembershipRecord,
     MembershipState, OwnCounters, PartitionCount, PartitionMeta, PartitionStanding, PassOn,
-    Received, RegionId, RolloutRecord, RolloutText, Rollouts, Routes, SelfTest,
+    Received, RegionId, RolloutRecord, RolloutText, Rollouts, Routes, SelfTest, VersionRecord,
 };
 
 /// The number of the control partition: none that a row can have.
@@ -55,6 +57,8 @@ pub enum ControlBody {
     Rollout(RolloutRecord),
     /// A step of a region that joins, or of regions that are evicted.
     Membership(MembershipRecord),
+    /// What a region says of a version, apart from its rollouts.
+    Version(VersionRecord),
 }
 
 /// A control record as it travels.
@@ -76,6 +80,7 @@ impl ControlRecord {
             ControlBody::Component(chunk) => chunk,
             ControlBody::Rollout(record) => return record.check(),
             ControlBody::Membership(record) => return record.check(),
+            ControlBody::Version(_) => return Ok(()),
         };
         let parts_max = COMPONENT_BYTES_MAX.div_ceil(CHUNK_BYTES_MAX) as u32;
         let fits = chunk.index < chunk.count
@@ -95,8 +100,12 @@ pub struct ControlCommit {
     pub membership: Vec<(ChangeId, MembershipRecord)>,
     /// The regions that there were at the start, to be kept; only with the first commit.
     pub founders: Option<Vec<RegionId>>,
+    /// Records of versions to be kept, of this region and of others.
+    pub versions: Vec<(ChangeId, VersionRecord)>,
     /// Parts of components to be kept.
     pub chunks: Vec<ComponentChunk>,
+    /// Components, and parts of them, that are to be dropped.
+    pub dropped: Vec<FunctionVersion>,
     /// This region's new records, to be kept in the outbox and produced once synced.
     pub outbox: Vec<ControlRecord>,
     /// The outbox may forget this region's records up to here.
@@ -143,6 +152,8 @@ pub struct ControlSnapshot {
     pub rollouts: Vec<(ChangeId, RolloutRecord)>,
     /// The membership records.
     pub membership: Vec<(ChangeId, MembershipRecord)>,
+    /// The records of versions.
+    pub versions: Vec<(ChangeId, VersionRecord)>,
     /// The regions that there were at the start; none if nothing was committed yet.
     pub founders: Vec<RegionId>,
     /// The parts of components that are not complete.
@@ -167,7 +178,10 @@ impl ControlPartition {
         for (id, record) in kept.membership {
             membership.insert(id, record);
         }
-        let rollouts = Rollouts::restore(me, BTreeSet::new(), kept.rollouts);
+        let mut rollouts = Rollouts::restore(me, BTreeSet::new(), kept.rollouts);
+        for (id, record) in kept.versions {
+            rollouts.insert_version(id, record);
+        }
         let mut parts: BTreeMap<FunctionVersion, BTreeSet<u32>> = BTreeMap::new();
         for (version, index) in kept.parts {
             parts.entry(version).or_default().insert(index);
@@ -495,6 +509,10 @@ impl ControlPartition {
                 self.commit.membership.push((id.clone(), record.clone()));
                 self.membership.insert(id, record);
                 self.rollouts.set_regions(self.regions_of_rollouts());
+            }
+            ControlBody::Version(record) => {
+                self.commit.versions.push((id.clone(), record.clone()));
+                self.rollouts.insert_version(id, record);
             }
             ControlBody::Component(chunk) => {
                 if self.here.contains(&chunk.version) {

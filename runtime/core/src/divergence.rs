@@ -133,9 +133,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// None while the conflict waits.
+    /// None while the conflict waits, and once its images are not kept any more.
     pub fn of(record: &ConflictRecord) -> Option<Self> {
-        let result = record.outcome.is_resolved().then(|| record.result())?;
+        let is_known = record.outcome.is_resolved() && record.has_images;
+        let result = is_known.then(|| record.result())?;
         Some(Self { stamp: record.stamp, result: ShortDigest::of_image(result) })
     }
 }

@@ -35,6 +35,7 @@ mod routes;
 mod row;
 mod start_check;
 mod vector;
+mod versions;
 
 pub use chain::{
     ChangeVerdict, Counting, HeartbeatVerdict, Link, LinkCounters, LinkState, PassOn, Received,
@@ -81,3 +82,7 @@ pub use row::{Absorbed, Fold, FoldStep, Held, Row, RowState, Settled};
 pub use start_check::{StartCheck, StartVerdict};
 pub use syncline_image::{IMAGE_BYTES_MAX, Image, NotCanonical};
 pub use vector::VersionVector;
+pub use versions::{
+    Barred, VersionAsk, VersionEvent, VersionHistory, VersionRecord, VersionRefused, VersionView,
+    Versions,
+};

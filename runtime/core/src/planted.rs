@@ -133,6 +133,16 @@ bugs! {
     BakeNotWaited => "bake-not-waited",
     /// Nobody takes over from an owner that is evicted.
     OwnerNotSucceeded => "owner-not-succeeded",
+    /// A rollout goes on though its version was retired or deleted before it was created.
+    BarredGoesOn => "barred-goes-on",
+    /// A component is dropped once this region needs it no more, whatever others stamp.
+    DropUnreleased => "drop-unreleased",
+    /// A component is dropped while history or what waits still has its stamp.
+    DropWithoutScan => "drop-without-scan",
+    /// A region releases a version while changes that it stamped with it are not everywhere.
+    ReleaseUnstable => "release-unstable",
+    /// A region releases a version though it may not know yet what was said before.
+    ReleaseUnsettled => "release-unsettled",
     /// The digest of a table does not account for rows that others delete.
     DigestWithoutDeletes => "digest-without-deletes",
     /// A heartbeat says that all is applied which is taken.

@@ -38,7 +38,7 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::planted::{self, Bug};
-use crate::{ChangeId, RegionId, Stamp, TableName};
+use crate::{ChangeId, FunctionVersion, RegionId, Stamp, TableName, VersionRecord, Versions};
 use decide::Settled;
 use fold::Folded;
 
@@ -72,6 +72,7 @@ pub struct Rollouts {
     table_of: BTreeMap<RolloutId, TableName>,
     tables: BTreeMap<TableName, Folded>,
     settled: BTreeMap<RolloutId, Settled>,
+    versions: Versions,
 }
 
 impl Rollouts {
@@ -86,6 +87,7 @@ impl Rollouts {
             table_of: BTreeMap::new(),
             tables: BTreeMap::new(),
             settled: BTreeMap::new(),
+            versions: Versions::default(),
         }
     }
 
@@ -117,6 +119,20 @@ impl Rollouts {
         if let Some(table) = self.keep(id, record) {
             self.fold(&table);
         }
+    }
+
+    /// Takes in a record of a version, of any region, in any order.
+    pub fn insert_version(&mut self, id: ChangeId, record: VersionRecord) {
+        let version = record.version();
+        self.versions.insert(id, record);
+        for table in self.tables_of(&version) {
+            self.fold(&table);
+        }
+    }
+
+    /// What was said of versions apart from their rollouts.
+    pub fn versions(&self) -> &Versions {
+        &self.versions
     }
 
     /// Every rollout, in the order of creation.
@@ -177,6 +193,16 @@ impl Rollouts {
         reports.map(|(region, (_, counters))| (region, counters))
     }
 
+    /// The tables that ever had a rollout to the version, whatever became of it.
+    fn tables_of(&self, version: &FunctionVersion) -> Vec<TableName> {
+        let names = |record: &RolloutRecord| match record {
+            RolloutRecord::Create(create) => create.version == *version,
+            _ => false,
+        };
+        let of_version = self.creations.iter().filter(|(_, all)| all.values().any(names));
+        of_version.map(|(table, _)| table.clone()).collect()
+    }
+
     fn tables(&self) -> impl Iterator<Item = &TableName> {
         self.tables.keys()
     }
@@ -232,7 +258,7 @@ impl Rollouts {
         if planted::is(Bug::RolloutByRegion) {
             records.sort_by_key(|(id, _)| &id.region);
         }
-        let folded = fold::fold(records, &self.regions);
+        let folded = fold::fold(records, &self.regions, &self.versions);
         self.tables.insert(table.clone(), folded);
     }
 }

@@ -15,6 +15,8 @@ mod quarantine;
 mod rollouts;
 mod rows;
 mod state;
+mod tables;
+mod versions;
 
 use std::sync::Arc;
 
@@ -43,15 +45,20 @@ pub struct Api {
 
 /// The routes, in the version of the API that stands in front of them.
 mod routes {
+    pub const TABLES: &str = "/v1/tables";
+    pub const TABLE: &str = "/v1/tables/{table}";
+    pub const TABLE_HISTORY: &str = "/v1/tables/{table}/history";
     pub const ROW: &str = "/v1/tables/{table}/rows/{pk}";
     pub const ROWS: &str = "/v1/tables/{table}/rows";
     pub const FUNCTIONS: &str = "/v1/merge-functions";
     pub const FUNCTIONS_UNVERSIONED: &str = "/merge-functions";
     pub const FUNCTION: &str = "/v1/merge-functions/{version}";
+    pub const FUNCTION_COMMAND: &str = "/v1/merge-functions/{version}/{verb}";
     pub const COMPONENT: &str = "/v1/merge-functions/{version}/component";
     pub const FUNCTION_LOG: &str = "/v1/merge-functions/{version}/log";
     pub const ROLLOUTS: &str = "/v1/rollouts";
     pub const ROLLOUT: &str = "/v1/rollouts/{id}";
+    pub const REMERGE: &str = "/v1/rollouts/{id}/remerge";
     pub const ROLLOUT_COMMAND: &str = "/v1/rollouts/{id}/{verb}";
     pub const CONFLICTS: &str = "/v1/conflicts";
     pub const CONFLICT: &str = "/v1/conflicts/{id}";
@@ -76,15 +83,20 @@ mod routes {
 pub fn router(api: Api) -> Router {
     let is_dev = api.dev.is_some();
     let mut router = Router::new()
+        .route(routes::TABLES, get(tables::list))
+        .route(routes::TABLE, get(tables::show))
+        .route(routes::TABLE_HISTORY, get(tables::history))
         .route(routes::ROW, get(rows::get).put(rows::put).delete(rows::delete))
         .route(routes::ROWS, get(rows::list))
         .route(routes::FUNCTIONS, get(functions::list).merge(upload()))
         .route(routes::FUNCTIONS_UNVERSIONED, upload())
-        .route(routes::FUNCTION, get(functions::show))
+        .route(routes::FUNCTION, get(functions::show).delete(versions::delete))
+        .route(routes::FUNCTION_COMMAND, post(versions::command))
         .route(routes::COMPONENT, get(functions::component))
         .route(routes::FUNCTION_LOG, get(functions::log))
         .route(routes::ROLLOUTS, get(rollouts::list).post(rollouts::create))
         .route(routes::ROLLOUT, get(rollouts::show))
+        .route(routes::REMERGE, post(rollouts::remerge))
         .route(routes::ROLLOUT_COMMAND, post(rollouts::command))
         .route(routes::CONFLICTS, get(conflicts::list))
         .route(routes::CONFLICT, get(conflicts::show))
@@ -155,6 +167,11 @@ async fn blocking<T: Send + 'static>(
         Ok(done) => done,
         Err(_) => Err(Problem::new(Code::Internal, "the request could not be finished")),
     }
+}
+
+/// What nobody said is null.
+fn text_or_null(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
 impl From<syncline_store::StoreError> for Problem {

@@ -22,6 +22,7 @@ mod quarantine;
 mod recorded;
 mod rollout;
 mod rows;
+mod tables;
 mod topology;
 
 use std::process::ExitCode;
@@ -65,8 +66,8 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Config(command) => local::config(command, &out),
         Command::Rows(command) => rows::run(command, &client(), &out),
         Command::Deploy(args) => deploy::run(&args, &client(), &out),
-        Command::Function(command) => function::run(command, &out),
-        Command::Functions(command) => functions::run(command, &client(), &out),
+        Command::Function(command) => function::run(command, client, &out),
+        Command::Tables(command) => tables::run(command, &client(), &out),
         Command::Conflicts(command) => conflicts::run(command, &client(), &out),
         Command::Rollout(command) => rollout::run(command, &client(), &out),
         Command::Quarantine(command) => quarantine::run(command, &client(), &out),

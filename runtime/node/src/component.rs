@@ -92,9 +92,12 @@ impl Ids {
     }
 }
 
-/// The first merge of a conflict: that of its two oldest heads.
+/// The first merge of a conflict, that of its two oldest heads; none where its images are gone.
 pub(crate) fn case_of(record: &ConflictRecord) -> Option<Case> {
     let [older, newer, ..] = record.sides.as_slice() else { return None };
+    if !record.has_images {
+        return None;
+    }
     let side = |side: &ConflictSide| Side {
         region: side.change.region.to_string(),
         hlc: side.change.hlc.bits(),

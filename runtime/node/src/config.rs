@@ -164,6 +164,8 @@ pub struct LimitsConfig {
     pub waiting_changes: usize,
     /// Conflicts kept in the log of each partition; the oldest go first.
     pub conflicts: u64,
+    /// Bytes of each table's conflicts in the log, with their images; older ones lose them.
+    pub conflict_bytes: u64,
     /// Tables that local writes may make.
     pub tables: usize,
     /// How long a region that starts waits for peers that may know that its disk is old.
@@ -179,6 +181,7 @@ impl Default for LimitsConfig {
             unconfirmed_changes: 1_000_000,
             waiting_changes: 100_000,
             conflicts: 10_000,
+            conflict_bytes: 64 << 20,
             tables: 4096,
             start_wait: HumanDuration(Duration::from_secs(10)),
             max_clock_skew: HumanDuration(Duration::from_millis(500)),

@@ -2,17 +2,20 @@
 //!
 //! They are made when they are asked for, from what stands in the commits: nothing is counted on the
 //! side that could drift from it. So a power cut takes counters back to the last sync, together with
-//! what they count.
+//! what they count. What merges cost is in no commit, and is counted since the start.
+
+mod merges;
 
 use std::collections::BTreeSet;
 
 use prometheus::{CounterVec, Encoder as _, GaugeVec, Opts, Registry, TextEncoder};
-use syncline_core::{CONTROL_PARTITION, LinkCounters, OwnCounters, RegionId};
+use syncline_core::{CONTROL_PARTITION, LinkCounters, OwnCounters, RegionId, Stamp, TableName};
+use syncline_store::kv::conflict::ConflictImages;
 use syncline_store::kv::quarantine::QuarantineCount;
 
 use crate::alerts::{Alert, AlertCode};
 use crate::config::LimitsConfig;
-use crate::region::{ControlView, LinkView, PartitionView};
+use crate::region::{ControlView, LinkView, PartitionView, VersionCounts};
 
 /// The type of what [`text`] makes.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -40,6 +43,8 @@ pub struct Metric {
     pub labels: &'static [&'static str],
     /// What it is.
     pub help: &'static str,
+    /// So many of what is sampled make one of what is shown.
+    per: u32,
     samples: fn(&Figures<'_>) -> Vec<Sample>,
 }
 
@@ -49,7 +54,7 @@ const fn counter(
     help: &'static str,
     samples: fn(&Figures<'_>) -> Vec<Sample>,
 ) -> Metric {
-    Metric { name, kind: Kind::Counter, labels, help, samples }
+    Metric { name, kind: Kind::Counter, labels, help, per: 1, samples }
 }
 
 const fn gauge(
@@ -58,7 +63,13 @@ const fn gauge(
     help: &'static str,
     samples: fn(&Figures<'_>) -> Vec<Sample>,
 ) -> Metric {
-    Metric { name, kind: Kind::Gauge, labels, help, samples }
+    Metric { name, kind: Kind::Gauge, labels, help, per: 1, samples }
+}
+
+impl Metric {
+    const fn per(self, per: u32) -> Self {
+        Self { per, ..self }
+    }
 }
 
 const OF_SOURCE: &[&str] = &["source", "lane"];
@@ -67,7 +78,7 @@ const LANES: [&str; 2] = ["changes", "control"];
 const LINK_STATES: [&str; 5] = ["up", "cut", "silent", "unreadable", "stopped"];
 
 /// Every figure, in the order of the reference.
-pub const METRICS: [Metric; 21] = [
+pub const METRICS: [Metric; 33] = [
     gauge(
         "syncline_region_info",
         &["region", "version"],
@@ -172,7 +183,8 @@ pub const METRICS: [Metric; 21] = [
             let lag = |link: &LinkView| Some((vec![link.region.to_string()], link.lag_ms?));
             figures.peers().filter_map(lag).collect()
         },
-    ),
+    )
+    .per(1_000),
     gauge("syncline_quarantined", OF_SOURCE, "Records that are kept in quarantine.", |figures| {
         figures.quarantined()
     }),
@@ -194,6 +206,28 @@ pub const METRICS: [Metric; 21] = [
         "Alerts of this kind: what people should look after.",
         |figures| figures.alerts(),
     ),
+    gauge(
+        "syncline_conflict_images_bytes",
+        &[],
+        "Bytes of the conflicts in the log whose images are kept.",
+        |figures| vec![(Vec::new(), figures.images.bytes)],
+    ),
+    counter(
+        "syncline_conflict_images_dropped_total",
+        &[],
+        "Conflicts in the log that lost their images to their table's budget, conflict_bytes.",
+        |figures| vec![(Vec::new(), figures.images.dropped)],
+    ),
+    merges::RESOLVED,
+    merges::FAULTS,
+    merges::FUEL,
+    merges::SECONDS,
+    merges::FUEL_P99,
+    merges::SECONDS_P99,
+    merges::SHADOWED,
+    merges::SHADOW_DIFFERENT,
+    merges::SHADOW_FAULTS,
+    merges::SHADOW_DROPPED,
 ];
 
 fn one(value: usize) -> Vec<Sample> {
@@ -217,6 +251,10 @@ pub struct Figures<'a> {
     pub alerts: &'a [Alert],
     /// Its limits.
     pub limits: &'a LimitsConfig,
+    /// What is kept of images in the conflict log.
+    pub images: ConflictImages,
+    /// What conflicts came to, by table and by what resolved them.
+    pub merges: &'a [(TableName, Stamp, VersionCounts)],
 }
 
 /// All figures as text.
@@ -224,8 +262,7 @@ pub fn text(figures: &Figures<'_>) -> Result<String, prometheus::Error> {
     let registry = Registry::new();
     for metric in &METRICS {
         let samples = (metric.samples)(figures);
-        // A lag is in milliseconds here, and in seconds for whoever scrapes.
-        let scale = if metric.name.ends_with("_seconds") { 1_000.0 } else { 1.0 };
+        let scale = f64::from(metric.per);
         let samples = samples.iter().map(|(labels, value)| (labels, *value as f64 / scale));
         let options = Opts::new(metric.name, metric.help);
         match metric.kind {

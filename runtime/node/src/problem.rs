@@ -32,6 +32,7 @@ pub enum Code {
     MethodNotAllowed,
     RouteNotFound,
     RowNotFound,
+    TableNotFound,
     FunctionNotFound,
     RolloutNotFound,
     ConflictNotFound,
@@ -47,6 +48,9 @@ pub enum Code {
     RolloutEnded,
     RolloutNotThere,
     PlanRefused,
+    VersionInUse,
+    VersionRetired,
+    VersionDeleted,
     RegionsSilent,
     NotReplayable,
     RepairNotOffered,
@@ -71,7 +75,7 @@ pub enum Code {
 
 impl Code {
     /// Every kind, for the reference.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 53] = [
         Self::InvalidTable,
         Self::InvalidRowPk,
         Self::InvalidRow,
@@ -86,6 +90,7 @@ impl Code {
         Self::MethodNotAllowed,
         Self::RouteNotFound,
         Self::RowNotFound,
+        Self::TableNotFound,
         Self::FunctionNotFound,
         Self::RolloutNotFound,
         Self::ConflictNotFound,
@@ -101,6 +106,9 @@ impl Code {
         Self::RolloutEnded,
         Self::RolloutNotThere,
         Self::PlanRefused,
+        Self::VersionInUse,
+        Self::VersionRetired,
+        Self::VersionDeleted,
         Self::RegionsSilent,
         Self::NotReplayable,
         Self::RepairNotOffered,
@@ -162,6 +170,7 @@ impl Code {
             }
             Self::RouteNotFound => ("route-not-found", S::NOT_FOUND, "There is no such route"),
             Self::RowNotFound => ("row-not-found", S::NOT_FOUND, "There is no such row"),
+            Self::TableNotFound => ("table-not-found", S::NOT_FOUND, "There is no such table here"),
             Self::FunctionNotFound => {
                 ("function-not-found", S::NOT_FOUND, "There is no such merge function here")
             }
@@ -211,6 +220,13 @@ impl Code {
             Self::PlanRefused => {
                 ("plan-refused", S::UNPROCESSABLE_ENTITY, "The rollout does not fit the regions")
             }
+            Self::VersionInUse => {
+                ("version-in-use", S::CONFLICT, "A table has the version, or is about to get it")
+            }
+            Self::VersionRetired => {
+                ("version-retired", S::CONFLICT, "The version is not to be rolled out any more")
+            }
+            Self::VersionDeleted => ("version-deleted", S::CONFLICT, "The version is deleted"),
             Self::RegionsSilent => {
                 ("regions-silent", S::CONFLICT, "Regions that this needs are not heard")
             }

@@ -23,13 +23,16 @@ mod observe;
 mod publisher;
 mod reader;
 mod readers;
+mod remerge;
 mod rollouts;
 mod shard;
 mod start;
 mod startup;
 mod status;
 mod syncer;
+mod tally;
 mod verification;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -41,7 +44,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use syncline_applier::{KeptDone, KeptWork, MendDone, MendWork, Site, WriteRequest};
 use syncline_core::{
     CONTROL_PARTITION, FunctionVersion, Image, MembershipChange, PartitionCount, Precondition,
-    RegionId, Rollouts, Routes, RowKey, partition_of,
+    RegionId, Rollouts, Routes, RowKey, Stamp, TableName, partition_of,
 };
 use syncline_host::{Compiler, Host};
 use syncline_store::{DiskStore, Engine};
@@ -53,12 +56,15 @@ pub use joiner::{JoinProgress, Joining, TakeOverError, must_join};
 pub use links::Cuts;
 pub use members::{Members, Plan, ProposeError, Proposed, waits_for};
 pub use observe::Sample;
+pub use remerge::{Remerge, RemergePlan};
 pub use rollouts::{DeployError, Deployed, GateView, PLAN_CONFLICTS_MAX, RolloutView};
 pub use shard::{Acknowledged, KeptError, WriteError};
 pub use start::StartError;
 pub use startup::Awaited;
 pub use status::{ControlView, LinkView, PartitionView};
+pub use tally::{COUNTED_SERIES_MAX, COUNTED_VERSIONS_MAX, Counted, VersionCounts};
 pub use verification::{VERIFY_MS_MAX, VerifyError};
+pub use versions::VersionStanding;
 
 use crate::config::LimitsConfig;
 use controller::ControlWork;
@@ -349,6 +355,11 @@ impl Region {
         let sent = tokio::task::spawn_blocking(move || shard.send(work).is_ok());
         let _ = sent.await;
         answer.await.unwrap_or(Err(KeptError::Stopping))
+    }
+
+    /// What conflicts came to since the start, by table and by what resolved them.
+    pub fn counted(&self) -> Vec<(TableName, Stamp, VersionCounts)> {
+        self.shared.observer.counted()
     }
 
     /// How each link stands.

@@ -40,6 +40,8 @@ struct Skipped {
     waiting: u64,
     /// The function needs an ancestor that was not recorded.
     ancestor_unknown: u64,
+    /// Their images are not kept any more.
+    no_images: u64,
     /// The function could not be called.
     not_called: u64,
 }
@@ -124,6 +126,10 @@ impl<'a> Replay<'a> {
         }
         let outcome = match record.replay(&self.version, self.needs_ancestor, &self.metered) {
             Ok(Replayed::Outcome(outcome)) => outcome,
+            Ok(Replayed::NoImages) => {
+                self.report.skipped.no_images += 1;
+                return;
+            }
             Ok(Replayed::AncestorUnknown) => {
                 self.report.skipped.ancestor_unknown += 1;
                 return;
@@ -170,6 +176,11 @@ impl<'a> Metered<'a> {
     /// The largest share of the limit that a call took, in parts per million.
     pub(crate) fn most_fuel_ppm(&self) -> u32 {
         self.calls.borrow().iter().map(|call| call.ppm).max().unwrap_or_default()
+    }
+
+    /// The fuel of all calls, as far as it is known.
+    pub(crate) fn fuel(&self) -> u64 {
+        self.calls.borrow().iter().filter_map(|call| call.fuel).fold(0, u64::saturating_add)
     }
 }
 
@@ -243,11 +254,12 @@ impl ReplayReport {
 
     /// What people read first: name and value.
     pub(crate) fn summary(&self) -> Vec<(&'static str, String)> {
-        let Skipped { waiting, ancestor_unknown, not_called } = &self.skipped;
+        let Skipped { waiting, ancestor_unknown, no_images, not_called } = &self.skipped;
         let faults = self.faults.iter().map(|(code, count)| format!("{count} {code}"));
         let skipped = [
             (waiting, "still wait"),
             (ancestor_unknown, "lack a recorded ancestor"),
+            (no_images, "have lost their images"),
             (not_called, "could not be called"),
         ];
         let skipped = skipped.iter().filter(|(count, _)| **count > 0);

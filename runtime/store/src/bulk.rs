@@ -37,6 +37,8 @@ const fn part_of(family: Family) -> Part {
         | Family::RolloutReport
         | Family::Membership
         | Family::Founders
+        | Family::VersionRecord
+        | Family::DroppedComponent
         | Family::ComponentFacts
         | Family::ComponentPart
         | Family::Chunk => Part::OfRegion,
@@ -49,6 +51,8 @@ const fn part_of(family: Family) -> Part {
         | Family::ConflictCount
         | Family::ConflictPinned
         | Family::Divergence
+        | Family::ConflictImages
+        | Family::ConflictBytes
         | Family::Quarantine => Part::Left,
     }
 }

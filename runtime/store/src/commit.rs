@@ -8,13 +8,18 @@ use syncline_core::{
 use crate::kv::{conflict, digest, divergence, history, meta, outbox, row, waiting};
 use crate::{Batch, Store, StoreError};
 
-/// How many notes one partition keeps in the conflict log.
+/// How much one partition keeps in the conflict log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConflictLimit(pub u64);
+pub struct ConflictLimit {
+    /// So many notes.
+    pub notes: u64,
+    /// So many bytes of each table's notes with their images; older ones lose them.
+    pub table_bytes: u64,
+}
 
 impl Default for ConflictLimit {
     fn default() -> Self {
-        Self(10_000)
+        Self { notes: 10_000, table_bytes: 8 << 20 }
     }
 }
 
@@ -56,7 +61,7 @@ pub fn write_commit(
     }
     // Before the conflict log is trimmed: what it pins stays.
     divergence::write(batch, &commit.divergences);
-    conflict::write(batch, store, partition, &commit.conflicts, conflicts.0)?;
+    conflict::write(batch, store, partition, &commit.conflicts, conflicts)?;
     for (table, digest) in &commit.digests {
         digest::put(batch, partition, table, digest);
     }

@@ -2,7 +2,7 @@
 
 use syncline_core::{CONTROL_PARTITION, ControlCommit, ControlRecord, ControlSnapshot};
 
-use crate::kv::{component, membership, meta, outbox, rollout};
+use crate::kv::{component, membership, meta, outbox, rollout, version};
 use crate::{Batch, Store, StoreError};
 
 /// As [`crate::write_commit`], for the control partition. A component that is complete is written
@@ -19,11 +19,17 @@ pub fn write_control_commit(
     for (id, record) in &commit.membership {
         membership::put(batch, id, record);
     }
+    for (id, record) in &commit.versions {
+        version::put(batch, id, record);
+    }
     if let Some(founders) = &commit.founders {
         membership::put_founders(batch, founders);
     }
     for chunk in &commit.chunks {
         component::put_chunk(batch, chunk);
+    }
+    for version in &commit.dropped {
+        component::drop_whole(batch, store, version)?;
     }
     for record in &commit.outbox {
         outbox::put(batch, CONTROL_PARTITION, record.id.hlc, &encode(record));
@@ -42,6 +48,7 @@ pub fn load_control(store: &(impl Store + ?Sized)) -> Result<ControlSnapshot, St
         outbox: outbox::hlcs(store, CONTROL_PARTITION)?,
         rollouts: rollout::all(store)?,
         membership: membership::all(store)?,
+        versions: version::all(store)?,
         founders: membership::founders(store)?,
         parts: component::chunks(store)?,
         here: component::all(store)?.into_iter().map(|(version, _)| version).collect(),

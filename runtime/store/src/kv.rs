@@ -30,4 +30,5 @@ pub mod quarantine;
 pub mod received;
 pub mod rollout;
 pub mod row;
+pub mod version;
 pub mod waiting;

@@ -35,6 +35,7 @@ mod memory;
 mod merged;
 mod sled_chunks;
 mod sled_store;
+mod stamped;
 mod store;
 
 pub use bulk::copy_for_joiner;
@@ -46,4 +47,5 @@ pub use kv::conflict::{ConflictCursor, ConflictFilter, ConflictPage, Outcome, St
 pub use list::{RowsPage, rows_of_table};
 pub use memory::{MemorySnapshot, MemoryStore};
 pub use sled_store::{SledOptions, SledStore};
+pub use stamped::{Search, Stamped, find_stamped};
 pub use store::{Batch, Pair, Scan, Store, StoreError, prefix_end};

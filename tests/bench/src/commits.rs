@@ -100,6 +100,7 @@ fn conflict(row: &RowKey, id: &ChangeId, stamp: Stamp, image: &Image) -> Conflic
         stamp,
         outcome: ConflictOutcome::Merged(Some(image.clone())),
         resolved_at_ms: id.hlc.millis(),
+        has_images: true,
     }
 }
 

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use syncline_core::{
-    ChangeId, CreateRollout, RegionId, RolloutCommand, RolloutDecision, RolloutEnd, RolloutId,
-    RolloutPlace, RolloutRecord, RolloutState, SelfTest, TableName,
+    ChangeId, CreateRollout, FunctionVersion, RegionId, RolloutCommand, RolloutDecision,
+    RolloutEnd, RolloutId, RolloutPlace, RolloutRecord, RolloutState, SelfTest, TableName,
+    VersionRecord,
 };
 
 /// One rollout.
@@ -85,24 +86,25 @@ impl Expected {
 }
 
 impl Reference {
-    /// What these come to.
-    pub fn of(records: &[(ChangeId, RolloutRecord)]) -> Self {
+    /// What these come to, with what was said of versions.
+    pub fn of(
+        records: &[(ChangeId, RolloutRecord)],
+        versions: &[(ChangeId, VersionRecord)],
+    ) -> Self {
         let mut sorted: Vec<_> = records.iter().collect();
         sorted.sort_by(|a, b| (a.0.hlc, &a.0.region).cmp(&(b.0.hlc, &b.0.region)));
         let mut reference = Self::default();
         for (id, record) in sorted {
+            if let RolloutRecord::Create(create) = record {
+                reference.create(id, create, is_barred(versions, create.version, id));
+            }
             reference.take(id, record);
         }
         reference
     }
 
     fn take(&mut self, id: &ChangeId, record: &RolloutRecord) {
-        let Some(rollout) = record.about() else {
-            if let RolloutRecord::Create(create) = record {
-                self.create(id, create);
-            }
-            return;
-        };
+        let Some(rollout) = record.about() else { return };
         let Some(expected) = self.rollouts.get_mut(rollout) else { return };
         let at = (id.region.clone(), expected.create.table.clone());
         match record {
@@ -129,7 +131,7 @@ impl Reference {
         }
     }
 
-    fn create(&mut self, id: &ChangeId, create: &CreateRollout) {
+    fn create(&mut self, id: &ChangeId, create: &CreateRollout, is_barred: bool) {
         let of_table = |expected: &&Expected| {
             expected.create.table == create.table
                 && expected.ended != Some(RolloutState::Superseded)
@@ -152,7 +154,11 @@ impl Reference {
             create: create.clone(),
             place: RolloutPlace::Distributing,
             pause: None,
-            ended: (!wins).then_some(RolloutState::Superseded),
+            ended: match (wins, is_barred) {
+                (false, _) => Some(RolloutState::Superseded),
+                (true, true) => Some(RolloutState::Aborted),
+                (true, false) => None,
+            },
             owner: id.region.clone(),
             ready: BTreeMap::new(),
         };
@@ -170,6 +176,27 @@ impl Reference {
         let complete = || of_table().rfind(|(_, e)| e.ended == Some(RolloutState::Complete));
         open.filter(goes).or_else(complete).map(|(id, _)| id)
     }
+}
+
+/// True if the version was retired or deleted before, and not brought back since.
+fn is_barred(
+    versions: &[(ChangeId, VersionRecord)],
+    version: FunctionVersion,
+    at: &ChangeId,
+) -> bool {
+    let before = |(id, record): &&(ChangeId, VersionRecord)| {
+        record.version() == version && (id.hlc, &id.region) < (at.hlc, &at.region)
+    };
+    let mut before: Vec<_> = versions.iter().filter(before).collect();
+    before.sort_by(|a, b| (a.0.hlc, &a.0.region).cmp(&(b.0.hlc, &b.0.region)));
+    let last = |is: fn(&VersionRecord) -> bool| before.iter().rposition(|(_, record)| is(record));
+    let uploaded = last(|record| matches!(record, VersionRecord::Upload { .. }));
+    let deleted = last(|record| matches!(record, VersionRecord::Delete { .. }));
+    let retired = last(|record| matches!(record, VersionRecord::Retire { .. }));
+    let reinstated = last(|record| {
+        matches!(record, VersionRecord::Upload { .. } | VersionRecord::Reinstate { .. })
+    });
+    deleted > uploaded || retired > reinstated
 }
 
 fn commanded(expected: &mut Expected, id: &ChangeId, command: &RolloutCommand) {

@@ -121,6 +121,7 @@ impl SimRegion {
             unconfirmed_changes: setup.unconfirmed_max,
             waiting_changes: setup.waiting_max,
             conflicts: 64,
+            conflict_bytes: 16 << 10,
         };
         let partitions = partition_count(setup);
         let store = Arc::clone(&self.store);

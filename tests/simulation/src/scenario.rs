@@ -3,6 +3,7 @@
 
 mod broken;
 mod rollouts;
+mod versions;
 
 use std::fmt;
 
@@ -10,6 +11,7 @@ use crate::functions::Function;
 use crate::topology::Topology;
 
 pub use rollouts::{Asked, Oddity, Plan};
+pub use versions::VersionAsked;
 
 /// How the regions are set up.
 #[derive(Clone, Debug)]
@@ -200,6 +202,11 @@ pub enum Step {
     Odd {
         region: Pick,
         odd: Oddity,
+    },
+    Version {
+        region: Pick,
+        function: Function,
+        asked: VersionAsked,
     },
     /// The region is gone for good.
     Die {
@@ -492,6 +499,9 @@ impl Scenario {
         if let Some((regions, rolling)) = rollouts::draw(seed).filter(|_| !calm) {
             setup.regions = regions;
             for step in rolling {
+                steps.insert(rng.usize(0..=steps.len()), step);
+            }
+            for step in versions::draw(seed) {
                 steps.insert(rng.usize(0..=steps.len()), step);
             }
         }

@@ -11,6 +11,7 @@ mod faults;
 mod members;
 mod rollouts;
 mod steps;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

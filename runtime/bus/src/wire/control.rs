@@ -7,7 +7,7 @@ use syncline_core::{CHUNK_BYTES_MAX, ComponentChunk, ControlBody, RolloutRecord}
 
 use super::entries::Text;
 use super::fields::{self, Reason};
-use super::{membership, rollout};
+use super::{membership, rollout, version};
 
 #[derive(Deserialize)]
 struct TypeAlone<'a> {
@@ -38,6 +38,11 @@ pub(super) fn body(json: &str) -> Result<ControlBody, Reason> {
         "membership_accept" => membership::accept(json).map(ControlBody::Membership),
         "membership_refuse" => membership::refuse(json).map(ControlBody::Membership),
         "membership_done" => membership::done(json).map(ControlBody::Membership),
+        "version_retire" => version::retire(json).map(ControlBody::Version),
+        "version_reinstate" => version::reinstate(json).map(ControlBody::Version),
+        "version_delete" => version::delete(json).map(ControlBody::Version),
+        "version_upload" => version::upload(json).map(ControlBody::Version),
+        "version_released" => version::released(json).map(ControlBody::Version),
         other => {
             let shown: String = other.chars().take(80).collect();
             Err(format!("this software does not know the type {shown:?} of a control record"))

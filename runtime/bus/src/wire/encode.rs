@@ -12,7 +12,7 @@ use syncline_core::{
 
 use super::civil::rfc3339;
 use super::{CONTENT_TYPE, CONTROL_KEY, HEARTBEAT_KEY, WIRE_VERSION};
-use super::{evidence, rollout};
+use super::{evidence, rollout, version};
 use crate::Envelope;
 
 /// A change, for the lane of its partition. Its images are copied as they are: what is not
@@ -123,6 +123,7 @@ fn body_json(body: &ControlBody) -> Vec<u8> {
         }
         ControlBody::Rollout(record) => rollout::encode(record),
         ControlBody::Membership(record) => membership_json(record),
+        ControlBody::Version(record) => version::encode(record),
     }
 }
 

@@ -9,7 +9,7 @@ use syncline_core::{
     Operation, Outcome, PreviousRollout, RegionId, RolloutCommand, RolloutCounters,
     RolloutDecision, RolloutEnd, RolloutGates, RolloutId, RolloutPlace, RolloutPlan, RolloutRecord,
     RolloutStage, RolloutText, RowKey, STATE_TABLES_MAX, SelfTest, ShortDigest, Stamp, StateDigest,
-    TableName, VersionVector,
+    TableName, VersionRecord, VersionVector,
 };
 
 pub fn region(name: &str) -> RegionId {
@@ -224,6 +224,30 @@ pub fn rollout_records() -> Vec<(&'static str, ControlRecord)> {
         ),
     ];
     records.map(|(name, record)| (name, rollout(record))).to_vec()
+}
+
+/// Each record of a version, with the name of its file.
+pub fn version_records() -> Vec<(&'static str, ControlRecord)> {
+    let version = FunctionVersion([7; 32]);
+    let (actor, why) = (RolloutText::cut("ann"), RolloutText::cut("it loses \"prices\""));
+    let said = || (actor.clone(), why.clone());
+    let records = [
+        ("control-version-retire", {
+            let (actor, why) = said();
+            VersionRecord::Retire { version, actor, why }
+        }),
+        ("control-version-reinstate", {
+            let (actor, why) = said();
+            VersionRecord::Reinstate { version, actor, why }
+        }),
+        ("control-version-delete", {
+            let (actor, why) = said();
+            VersionRecord::Delete { version, actor, why }
+        }),
+        ("control-version-upload", VersionRecord::Upload { version, actor: said().0 }),
+        ("control-version-released", VersionRecord::Released { version, deletion: rollout_id().0 }),
+    ];
+    records.map(|(name, record)| (name, control(ControlBody::Version(record)))).to_vec()
 }
 
 pub fn membership(record: MembershipRecord) -> ControlRecord {
@@ -453,8 +477,10 @@ pub fn any_control() -> impl Strategy<Value = ControlRecord> {
         RolloutRecord::Ready { rollout, self_test: SelfTest { digest, profile } }
     });
     let rollout = prop_oneof![create, ready, prop::sample::select(others.collect::<Vec<_>>()),];
+    let versions = version_records().into_iter().map(|(_, record)| record.body);
     let body = prop_oneof![
         chunk,
+        prop::sample::select(versions.collect::<Vec<_>>()),
         rollout.prop_map(ControlBody::Rollout),
         any_membership().prop_map(ControlBody::Membership),
     ];

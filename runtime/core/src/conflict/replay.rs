@@ -10,6 +10,8 @@ pub enum Replayed {
     Outcome(ConflictOutcome),
     /// An ancestor is needed that was not recorded.
     AncestorUnknown,
+    /// Its images are not kept any more.
+    NoImages,
 }
 
 impl ConflictRecord {
@@ -29,6 +31,9 @@ impl ConflictRecord {
         needs_ancestor: bool,
         functions: &dyn MergeFunctions,
     ) -> Result<Replayed, HostFault> {
+        if !self.has_images {
+            return Ok(Replayed::NoImages);
+        }
         let Some((oldest, newer)) = self.sides.split_first() else {
             return Ok(Replayed::Outcome(ConflictOutcome::Merged(None)));
         };

@@ -27,6 +27,7 @@ fn record(number: u8, result: &str) -> ConflictRecord {
         row: row(),
         sides: vec![side(1), side(2)],
         stamp: Stamp::Lww,
+        has_images: true,
         outcome: ConflictOutcome::Merged(image(result)),
         resolved_at_ms: 1,
     }
@@ -119,6 +120,19 @@ fn what_is_no_longer_in_memory_comes_from_the_log() {
     let log = |id: &ConflictId| (*id == ConflictId([1; 16])).then(|| record(1, "x"));
     comparing.heard(&beat, &mut { log }, NOW);
     assert_eq!(comparing.take_writes().len(), 1);
+}
+
+#[test]
+fn a_conflict_whose_images_are_not_kept_tells_nothing() {
+    let mut comparing = comparing();
+    let beat = said(&[record(1, "y")], 1, None);
+    let log = |id: &ConflictId| {
+        let mut record = record(id.0[0], "y");
+        record.drop_images();
+        Some(record)
+    };
+    comparing.heard(&beat, &mut { log }, NOW);
+    assert_eq!(comparing.take_writes(), []);
 }
 
 #[test]

@@ -234,5 +234,6 @@ pub(super) fn conflict_record(
         stamp: newest.head.stamp,
         outcome,
         resolved_at_ms: now_ms,
+        has_images: true,
     })
 }

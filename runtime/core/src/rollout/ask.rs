@@ -6,7 +6,7 @@ use super::plan::{PlanRefused, RolloutPlan};
 use super::record::{CreateRollout, PreviousRollout, RolloutCommand, RolloutEnd};
 use super::view::{Rollout, RolloutState};
 use super::{RolloutId, RolloutPlace, RolloutRecord, RolloutText, Rollouts};
-use crate::{FunctionVersion, RegionId, TableName};
+use crate::{Barred, FunctionVersion, RegionId, TableName};
 
 /// A rollout, as it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,18 @@ pub enum CreateRefused {
     /// The plan does not fit.
     #[error(transparent)]
     Plan(#[from] PlanRefused),
+    /// It is not to be rolled out any more.
+    #[error("version {version} is retired; take that back first, or roll out another one")]
+    Retired {
+        /// The version.
+        version: FunctionVersion,
+    },
+    /// It is not to be kept.
+    #[error("version {version} is deleted; to have it again, upload it")]
+    Deleted {
+        /// The version.
+        version: FunctionVersion,
+    },
 }
 
 /// What can be asked of a rollout.
@@ -119,6 +131,15 @@ fn names(regions: &[RegionId]) -> String {
 impl Rollouts {
     /// The record that would create a rollout.
     pub fn create(&self, new: NewRollout) -> Result<RolloutRecord, CreateRefused> {
+        match self.versions.barred(&new.version) {
+            Some(Barred::Retired) => Err(CreateRefused::Retired { version: new.version }),
+            Some(Barred::Deleted) => Err(CreateRefused::Deleted { version: new.version }),
+            None => self.create_uploaded(new),
+        }
+    }
+
+    /// The same behind a record that says that the version is uploaded again.
+    pub fn create_uploaded(&self, new: NewRollout) -> Result<RolloutRecord, CreateRefused> {
         let NewRollout { table, version, plan, actor, why } = new;
         plan.check_for(&self.regions)?;
         let current = self.current(&table);

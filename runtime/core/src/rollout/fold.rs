@@ -6,7 +6,7 @@ use super::record::{CreateRollout, RolloutCommand, RolloutDecision, RolloutEnd};
 use super::view::{RegionProgress, Rollout, RolloutEvent, RolloutHistory, RolloutState};
 use super::{RolloutId, RolloutPlace, RolloutRecord, RolloutText};
 use crate::planted::{self, Bug};
-use crate::{ChangeId, RegionId};
+use crate::{ChangeId, RegionId, Versions};
 
 /// So many lines of a rollout's history are kept in memory and shown, the last ones: someone
 /// who pauses and resumes in a loop must not fill it up.
@@ -14,8 +14,8 @@ pub const ROLLOUT_HISTORY_MAX: usize = 500;
 
 /// The rollouts of one table while they are folded. All are of the table; those that lost are here
 /// too.
-#[derive(Default)]
-struct Folding {
+struct Folding<'a> {
+    versions: &'a Versions,
     rollouts: BTreeMap<RolloutId, Rollout>,
     /// The last that did not lose.
     last: Option<RolloutId>,
@@ -39,12 +39,15 @@ struct Saying<'a> {
     why: &'a RolloutText,
 }
 
-/// Folds all records of a table, given in their order.
+/// Folds all records of a table, given in their order. `versions` say which rollouts are aborted by
+/// what was said of their version before.
 pub(super) fn fold<'a>(
     records: impl IntoIterator<Item = (&'a ChangeId, &'a RolloutRecord)>,
     regions: &BTreeSet<RegionId>,
+    versions: &Versions,
 ) -> Folded {
-    let mut folding = Folding::default();
+    let mut folding =
+        Folding { versions, rollouts: BTreeMap::new(), last: None, stamped: BTreeMap::new() };
     for (id, record) in records {
         folding.take(id, record);
     }
@@ -58,7 +61,7 @@ pub(super) fn fold<'a>(
     Folded { rollouts: folding.rollouts, stamped: folding.stamped }
 }
 
-impl Folding {
+impl Folding<'_> {
     fn take(&mut self, id: &ChangeId, record: &RolloutRecord) {
         match record {
             RolloutRecord::Create(create) => self.create(id, create),
@@ -121,6 +124,10 @@ impl Folding {
         rollout.note(&saying, RolloutEvent::Created);
         if wins {
             self.last = Some(rollout_id.clone());
+            if let Some(barred) = self.versions.barred_at(version, id) {
+                let (actor, why) = (&RolloutText::default(), &RolloutText::cut(barred.as_str()));
+                rollout.abort(&Saying { id, actor, why });
+            }
         } else {
             rollout.state = RolloutState::Superseded;
             rollout.history.push(RolloutHistory {

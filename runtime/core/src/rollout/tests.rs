@@ -1,6 +1,7 @@
 //! Rollouts, record by record.
 
 mod arrival;
+mod versions;
 
 use std::collections::BTreeSet;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::view::RolloutState;
 use super::{RolloutId, RolloutRecord, Rollouts};
-use crate::{ChangeId, FunctionVersion, Hlc, RegionId, TableName};
+use crate::{ChangeId, FunctionVersion, Hlc, RegionId, Stamp, TableName};
 
 /// What keeps a version from being deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,28 @@ impl Rollouts {
             }
         }
         uses
+    }
+
+    /// True once no table has the version, none is about to get it, and this region stamps no table
+    /// with it: if all is known that was said up to [`Rollouts::last_said`], that stays so for good,
+    /// as no later rollout of a version that is to be deleted goes on.
+    pub(crate) fn is_done_with(&self, version: &FunctionVersion) -> bool {
+        let stamped = self.stamps().into_values().any(|stamp| stamp == Stamp::Function(*version));
+        let holds =
+            |used: &VersionUse| matches!(used, VersionUse::Open(_) | VersionUse::InForce(_));
+        !stamped && !self.uses(version, |_| Hlc::MAX).iter().any(holds)
+    }
+
+    /// The last that was said here of any rollout of a table that ever had one to the version.
+    pub(crate) fn last_said(&self, version: &FunctionVersion) -> Hlc {
+        let of_tables = self.tables_of(version);
+        let rollouts =
+            of_tables.iter().filter_map(|t| self.creations.get(t)).flat_map(|all| all.keys());
+        let said = rollouts.map(|rollout| {
+            let last = self.sayings.get(rollout).and_then(|said| said.keys().next_back());
+            last.map_or(rollout.0.hlc, |last| last.hlc.max(rollout.0.hlc))
+        });
+        said.max().unwrap_or(Hlc::ZERO)
     }
 
     /// The counted regions that ever stamped the table with the version, and when each has stopped.

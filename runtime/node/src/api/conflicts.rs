@@ -34,6 +34,7 @@ struct Item {
     merge_function: Option<String>,
     winner_event_id: Option<String>,
     resolved_at: String,
+    images_kept: bool,
 }
 
 #[derive(Serialize)]
@@ -179,6 +180,7 @@ fn item(record: &ConflictRecord) -> Item {
     let newest = record.sides.last();
     let (outcome, winner) = match &record.outcome {
         ConflictOutcome::Merged(_) if record.stamp == Stamp::Lww => ("merged", newest),
+        ConflictOutcome::Merged(_) if !record.has_images => ("merged", None),
         ConflictOutcome::Merged(image) => {
             // A function that answers with one side's image has let that side win.
             ("merged", record.sides.iter().rev().find(|side| side.image == *image))
@@ -196,6 +198,7 @@ fn item(record: &ConflictRecord) -> Item {
         merge_function: function,
         winner_event_id: winner.map(|side| side.change.event_id()),
         resolved_at: rfc3339(record.resolved_at_ms),
+        images_kept: record.has_images,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Merge functions: upload, and what is here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use axum::Json;
@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use syncline_core::{FunctionVersion, RolloutState, TableName};
 use syncline_host::{Admitted, COMPONENT_BYTES_MAX, LoadError, Refused};
-use syncline_store::kv::component;
+use syncline_store::kv::component::{self, ComponentFacts};
 use syncline_verifier::{Case, Report};
 
 use super::body::{BODY_TIME_MAX, broken, too_slow};
@@ -279,10 +279,15 @@ pub(super) async fn show(
     State(api): State<Api>,
     version: PathOf<String>,
 ) -> Result<Json<Value>, Problem> {
-    let version = version_of(version)?;
+    let version = version_of(&params::path(version)?)?;
+    super::versions::shown_alone(&api, version).await.map(Json)
+}
+
+/// One item of the list.
+pub(super) async fn found(api: &Api, version: &FunctionVersion) -> Result<Value, Problem> {
     let text = version.to_string();
-    let found = all(&api).await?.into_iter().find(|item| item["version"] == text.as_str());
-    found.map(Json).ok_or_else(|| not_here(&version))
+    let found = all(api).await?.into_iter().find(|item| item["version"] == text.as_str());
+    found.ok_or_else(|| not_here(version))
 }
 
 /// `GET /v1/merge-functions/{version}/component`
@@ -290,7 +295,7 @@ pub(super) async fn component(
     State(api): State<Api>,
     version: PathOf<String>,
 ) -> Result<Response, Problem> {
-    let version = version_of(version)?;
+    let version = version_of(&params::path(version)?)?;
     let region = api.region;
     let bytes = blocking(move || Ok(component::bytes(region.store(), &version)?)).await?;
     let bytes = bytes.ok_or_else(|| not_here(&version))?;
@@ -302,7 +307,7 @@ pub(super) async fn log(
     State(api): State<Api>,
     version: PathOf<String>,
 ) -> Result<Json<Value>, Problem> {
-    let version = version_of(version)?;
+    let version = version_of(&params::path(version)?)?;
     let log = api.region.function_log(&version).ok_or_else(|| not_here(&version))?;
     let items = log.entries.iter().map(|entry| {
         json!({
@@ -314,8 +319,7 @@ pub(super) async fn log(
     Ok(Json(json!({"items": items.collect::<Vec<_>>(), "dropped": log.dropped})))
 }
 
-fn version_of(version: PathOf<String>) -> Result<FunctionVersion, Problem> {
-    let text = params::path(version)?;
+pub(super) fn version_of(text: &str) -> Result<FunctionVersion, Problem> {
     text.parse().map_err(|error| Problem::new(Code::InvalidRequest, error))
 }
 
@@ -323,10 +327,15 @@ fn not_here(version: &FunctionVersion) -> Problem {
     Problem::new(Code::FunctionNotFound, format!("{version} is not here"))
 }
 
-/// Every component that is here, and those that a rollout waits for.
+/// Every component that is or was here, and those that a rollout waits for.
 async fn all(api: &Api) -> Result<Vec<Value>, Problem> {
     let region = api.region.clone();
-    let facts = blocking(move || Ok(component::all(region.store())?)).await?;
+    let (here, dropped) = blocking(move || {
+        let store = region.store();
+        Ok((component::all(store)?, component::dropped(store)?))
+    })
+    .await?;
+    let mut versions = api.region.versions().await;
     let mut tables: BTreeMap<FunctionVersion, BTreeMap<TableName, RolloutView>> = BTreeMap::new();
     // Of several rollouts of a version to a table the last counts.
     for view in api.region.rollouts().await {
@@ -335,27 +344,26 @@ async fn all(api: &Api) -> Result<Vec<Value>, Problem> {
             of_version.insert(view.rollout.table.clone(), view);
         }
     }
-    let mut items = Vec::new();
-    for (version, facts) in facts {
+    let is_here: BTreeSet<FunctionVersion> = here.iter().map(|(version, _)| *version).collect();
+    let mut facts: BTreeMap<FunctionVersion, ComponentFacts> =
+        here.into_iter().chain(dropped).collect();
+    let known: BTreeSet<FunctionVersion> =
+        facts.keys().chain(tables.keys()).chain(versions.keys()).copied().collect();
+    let items = known.into_iter().map(|version| {
+        let facts = facts.remove(&version);
+        let view = versions.remove(&version).unwrap_or_default();
         let of_version = tables.remove(&version).unwrap_or_default();
-        items.push(json!({
+        let named = facts.as_ref().filter(|facts| !facts.name.is_empty());
+        json!({
             "version": version.to_string(),
-            "name": (!facts.name.is_empty()).then_some(facts.name),
-            "size": facts.bytes,
-            "uploaded_at": rfc3339(facts.uploaded_at_ms),
+            "state": super::versions::state(&view, is_here.contains(&version)),
+            "name": named.map(|facts| &facts.name),
+            "size": facts.as_ref().map(|facts| facts.bytes),
+            "uploaded_at": facts.as_ref().map(|facts| rfc3339(facts.uploaded_at_ms)),
             "tables": of_version.values().map(of_table).collect::<Vec<_>>(),
-        }));
-    }
-    for (version, of_version) in tables {
-        items.push(json!({
-            "version": version.to_string(),
-            "name": null,
-            "size": null,
-            "uploaded_at": null,
-            "tables": of_version.values().map(of_table).collect::<Vec<_>>(),
-        }));
-    }
-    Ok(items)
+        })
+    });
+    Ok(items.collect())
 }
 
 fn of_table(view: &RolloutView) -> Value {

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use syncline_store::kv::quarantine;
+use syncline_store::kv::{conflict, quarantine};
 
 use super::state::inspect;
 use super::{Api, alerts, blocking};
@@ -17,7 +17,11 @@ pub(super) async fn scrape(State(api): State<Api>) -> Result<Response, Problem> 
     let control = api.region.inspect_control().await.ok_or_else(stopping)?;
     let alerts = alerts::of_region(&api, &views).await?;
     let region = api.region.clone();
-    let quarantine = blocking(move || Ok(quarantine::counts(region.store())?)).await?;
+    let (quarantine, images) = blocking(move || {
+        let store = region.store();
+        Ok((quarantine::counts(store)?, conflict::images(store)?))
+    })
+    .await?;
     let page = text(&Figures {
         region: api.region.id(),
         views: &views,
@@ -26,6 +30,8 @@ pub(super) async fn scrape(State(api): State<Api>) -> Result<Response, Problem> 
         quarantine: &quarantine,
         alerts: &alerts,
         limits: api.region.limits(),
+        images,
+        merges: &api.region.counted(),
     });
     let page = page.map_err(|error| Problem::new(Code::Internal, error))?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response())

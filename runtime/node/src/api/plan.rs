@@ -1,12 +1,13 @@
 //! What a rollout would do, without doing it.
 
 use serde_json::{Value, json};
-use syncline_core::NewRollout;
+use syncline_core::{CreateRefused, NewRollout};
 use syncline_host::Manifest;
 use syncline_verifier::Report;
 
 use super::{Api, blocking};
 use crate::problem::Problem;
+use crate::region::DeployError;
 
 /// Of a version that is here.
 pub(super) async fn of(api: &Api, new: &NewRollout) -> Result<Value, Problem> {
@@ -21,8 +22,14 @@ pub(super) async fn of_upload(
     verified: Option<&Report>,
 ) -> Result<Value, Problem> {
     let refused = api.region.would_refuse(new).await;
-    // That it is not here is what an upload changes.
-    let refused = refused.filter(|error| !matches!(error, crate::region::DeployError::NotHere(_)));
+    // That it is not here, or is deleted, is what an upload changes.
+    let is_mended = |error: &DeployError| {
+        matches!(
+            error,
+            DeployError::NotHere(_) | DeployError::Create(CreateRefused::Deleted { .. })
+        )
+    };
+    let refused = refused.filter(|error| !is_mended(error));
     plan(api, new, refused.map(super::rollouts::refused), Some(verified)).await
 }
 

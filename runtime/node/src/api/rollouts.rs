@@ -1,6 +1,7 @@
 //! Rollouts: created, shown, steered.
 
 mod form;
+mod remerge;
 mod view;
 
 use axum::Json;
@@ -10,14 +11,16 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use syncline_core::{AskRefused, CreateRefused, RolloutAsk, RolloutText};
+use syncline_core::{AskRefused, CreateRefused, RolloutAsk, RolloutText, VersionRefused};
 
 use super::params::{self, Params, PathOf, QueryOf};
+use super::versions::used;
 use super::{Api, body};
 use crate::problem::{Code, Problem};
 use crate::region::{DeployError, RolloutView};
 
 pub(super) use form::RolloutForm;
+pub(super) use remerge::remerge;
 pub(super) use view::{names, shown};
 
 /// How long a client is asked to wait for a region that starts or stops.
@@ -126,6 +129,17 @@ pub(super) fn refused(error: DeployError) -> Problem {
         DeployError::Create(CreateRefused::Open { id, .. }) => {
             let id = id.to_string();
             Problem::new(Code::RolloutOpen, error).with("rollout_id", id)
+        }
+        DeployError::Create(CreateRefused::Retired { .. }) => {
+            Problem::new(Code::VersionRetired, error)
+        }
+        DeployError::Create(CreateRefused::Deleted { .. })
+        | DeployError::Version(VersionRefused::Deleted) => {
+            Problem::new(Code::VersionDeleted, error)
+        }
+        DeployError::Version(VersionRefused::InUse { uses }) => {
+            let uses: Vec<_> = uses.iter().map(used).collect();
+            Problem::new(Code::VersionInUse, error).with("uses", uses)
         }
         DeployError::Create(CreateRefused::Plan(_)) => Problem::new(Code::PlanRefused, error),
         DeployError::Ask(AskRefused::Unknown) => Problem::new(Code::RolloutNotFound, error),

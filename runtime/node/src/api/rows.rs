@@ -119,7 +119,7 @@ fn acknowledge(region: &Region, acknowledged: Acknowledged) -> Result<Response, 
     Ok((status, [(header::ETAG, tag)], Json(json!({"token": token, "hlc": hlc}))).into_response())
 }
 
-fn refused(error: WriteError) -> Problem {
+pub(super) fn refused(error: WriteError) -> Problem {
     match error {
         WriteError::NotTaken(error) => not_taken(error),
         WriteError::Overloaded => Problem::new(Code::TooManyRequests, error).retry_after(1),

@@ -12,6 +12,7 @@ use super::divergences::{DIVERGENCES_EXAMPLES, DivergencesCommand, REPAIR_EXAMPL
 use super::function::{CasesArgs, FUNCTION_EXAMPLES, FunctionCommand, Source};
 use super::members::{TOPOLOGY_EXAMPLES, TopologyCommand};
 use super::rollout::{PlanArgs, ROLLOUT_EXAMPLES, RolloutCommand};
+use super::tables::{TABLES_EXAMPLES, TablesCommand};
 use crate::config::HumanDuration;
 
 const EXIT_CODES: &str = "\
@@ -102,12 +103,6 @@ Examples:
 The component goes to one region and from there to all. No region uses it before every region has
 it. The command waits until all regions do; what waits is only the command, the rollout goes on
 without it.";
-
-const FUNCTIONS_EXAMPLES: &str = "\
-Examples:
-  syncline functions list
-  syncline functions list --output json
-  syncline functions log sha256:63fcc538b793685755a84124b6cbe778b153c15f0b7f5a3701aafbd763e0176c";
 
 const QUARANTINE_EXAMPLES: &str = "\
 Examples:
@@ -232,12 +227,12 @@ pub(super) enum Command {
     /// Upload a merge function for a table and roll it out.
     #[command(after_help = DEPLOY_EXAMPLES)]
     Deploy(DeployArgs),
-    /// Write, build, test and verify a merge function.
-    #[command(subcommand, after_help = FUNCTION_EXAMPLES)]
+    /// Write, build, test and verify a merge function; see which were uploaded.
+    #[command(subcommand, after_help = FUNCTION_EXAMPLES, alias = "functions")]
     Function(FunctionCommand),
-    /// See which merge functions there are.
-    #[command(subcommand, after_help = FUNCTIONS_EXAMPLES)]
-    Functions(FunctionsCommand),
+    /// See which version resolves a table's conflicts, where and since when.
+    #[command(subcommand, after_help = TABLES_EXAMPLES)]
+    Tables(TablesCommand),
     /// See what met, and how it was resolved.
     #[command(subcommand, after_help = CONFLICTS_EXAMPLES)]
     Conflicts(ConflictsCommand),
@@ -417,19 +412,6 @@ pub(super) struct DeployArgs {
     /// How long to wait until all regions use it.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub(super) timeout: Duration,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum FunctionsCommand {
-    /// List the merge functions, and where they are active.
-    #[command(after_help = FUNCTIONS_EXAMPLES)]
-    List,
-    /// Show what a function wrote and where it failed, in the region that is asked.
-    #[command(after_help = FUNCTIONS_EXAMPLES)]
-    Log {
-        /// The function's version: the checksum of its component.
-        version: String,
-    },
 }
 
 #[derive(Debug, Subcommand)]

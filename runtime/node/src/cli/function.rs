@@ -1,4 +1,5 @@
-//! `syncline function`: what the author of a merge function does before an upload.
+//! `syncline function`: what the author of a merge function does before an upload, and what becomes
+//! of it afterwards.
 
 mod args;
 mod bench;
@@ -15,10 +16,17 @@ mod verify;
 
 pub(super) use args::{CasesArgs, FUNCTION_EXAMPLES, FunctionCommand, Source};
 
+use super::client::Client;
 use super::failure::Failure;
+use super::functions;
 use super::output::Output;
 
-pub(super) fn run(command: FunctionCommand, out: &Output) -> Result<(), Failure> {
+/// Only what is about an uploaded function asks a region.
+pub(super) fn run(
+    command: FunctionCommand,
+    client: impl FnOnce() -> Client,
+    out: &Output,
+) -> Result<(), Failure> {
     match command {
         FunctionCommand::New(args) => new::run(&args, out),
         FunctionCommand::Build(args) => build::run(&args, out),
@@ -27,6 +35,7 @@ pub(super) fn run(command: FunctionCommand, out: &Output) -> Result<(), Failure>
         FunctionCommand::Test(args) => test::run(&args, out),
         FunctionCommand::Verify(args) => verify::run(&args, out),
         FunctionCommand::Bench(args) => bench::run(&args, out),
+        FunctionCommand::Uploaded(command) => functions::run(command, &client(), out),
     }
 }
 

@@ -18,6 +18,13 @@ pub(super) struct Recorded {
     sides: Vec<Side>,
     result: Option<Box<RawValue>>,
     fault: Option<Fault>,
+    /// Not said where they always are.
+    #[serde(default = "kept")]
+    images_kept: bool,
+}
+
+const fn kept() -> bool {
+    true
 }
 
 #[derive(Deserialize)]
@@ -60,6 +67,7 @@ impl Recorded {
                 other => return Err(format!("outcome {other:?}")),
             },
             resolved_at_ms: 0,
+            has_images: self.images_kept,
         })
     }
 }

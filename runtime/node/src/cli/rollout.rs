@@ -1,6 +1,7 @@
 //! `syncline rollout`: a version on its way through the regions.
 
 mod args;
+mod remerge;
 mod shown;
 
 use std::collections::BTreeMap;
@@ -48,6 +49,7 @@ pub(super) fn run(command: RolloutCommand, client: &Client, out: &Output) -> Res
         RolloutCommand::Resume(args) => steer(args, "resume"),
         RolloutCommand::Abort(args) => steer(args, "abort"),
         RolloutCommand::Claim(args) => steer(args, "claim"),
+        RolloutCommand::Remerge { id, plan } => remerge::run(&id, plan, client, out),
     }
 }
 
@@ -106,7 +108,7 @@ impl PlanArgs {
 }
 
 /// Who types, as far as the machine says: for the history, not for access.
-fn actor() -> Option<String> {
+pub(super) fn actor() -> Option<String> {
     let user = ["SYNCLINE_ACTOR", "USER", "USERNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));

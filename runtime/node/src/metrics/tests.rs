@@ -1,13 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use syncline_core::{
-    Behind, ChangeId, FunctionVersion, Hlc, MembershipChange, MembershipId, MembershipState,
-    MembershipView, TableDigest, VersionVector,
+    Behind, CallCounters, ChangeId, FunctionVersion, Hlc, MembershipChange, MembershipId,
+    MembershipState, MembershipView, TableDigest, VersionVector,
 };
 
 use super::*;
 use crate::alerts::{Standing, alerts};
-use crate::region::Members;
+use crate::region::{Counted, Members};
 
 fn region(name: &str) -> RegionId {
     name.parse().unwrap()
@@ -58,6 +58,26 @@ fn link(name: &str, state: &'static str) -> LinkView {
         since_ms: (state != "up").then_some(5_000),
         full_since_ms: None,
     }
+}
+
+/// By two versions, of which one is in the shadow, and by none.
+fn merges() -> Vec<(TableName, Stamp, VersionCounts)> {
+    let calls = |faults: u64| {
+        let mut calls = CallCounters::default();
+        (0..6).for_each(|n| calls.count((n < faults).then_some("out-of-fuel"), 40_000, 900));
+        calls
+    };
+    let counted = |faults| Counted { calls: calls(faults), fuel: 7_000, micros: 5_400 };
+    let live = VersionCounts { live: counted(0), ..VersionCounts::default() };
+    let shadow =
+        VersionCounts { shadow: counted(2), different: 3, dropped: 1, ..VersionCounts::default() };
+    let version = |n| Stamp::Function(syncline_core::FunctionVersion([n; 32]));
+    let table: TableName = "carts".parse().unwrap();
+    vec![
+        (table.clone(), Stamp::Lww, live),
+        (table.clone(), version(0xab), VersionCounts { live: counted(1), ..shadow }),
+        (table, version(0xcd), shadow),
+    ]
 }
 
 struct World {
@@ -119,6 +139,8 @@ impl World {
             quarantine: &self.quarantine,
             alerts: &self.alerts(None),
             limits: &self.limits,
+            images: ConflictImages { bytes: 70_000, dropped: 12 },
+            merges: &merges(),
         })
         .unwrap()
     }

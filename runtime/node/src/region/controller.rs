@@ -10,12 +10,13 @@ use syncline_applier::{
 };
 use syncline_bus::{BusError, Lane};
 use syncline_core::{
-    FunctionVersion, MembershipChange, MembershipId, MembershipState, NewRollout, RegionId,
-    Rollout, RolloutAsk, RolloutId, RolloutText, SelfTest,
+    ChangeId, CreateRefused, FunctionVersion, Hlc, MembershipChange, MembershipId, MembershipState,
+    NewRollout, RegionId, Rollout, RolloutAsk, RolloutId, RolloutText, SelfTest, VersionAsk,
+    VersionView,
 };
 use syncline_host::{Admitted, Manifest};
-use syncline_store::StoreError;
 use syncline_store::kv::component::{self, ComponentFacts};
+use syncline_store::{Search, StoreError};
 use tokio::sync::oneshot;
 
 use super::donor::Donor;
@@ -26,6 +27,7 @@ use super::rollouts::{DeployError, Deployed, RolloutView};
 use super::shard::{KeptError, KeptReply, ShardWork, report};
 use super::status::ControlView;
 use super::syncer::{Reply, Ticket};
+use super::versions::{Searches, VersionStanding};
 use super::{HEARTBEAT_EVERY, Shared, chain, now_ms};
 use crate::self_test;
 
@@ -69,6 +71,27 @@ pub(super) enum ControlWork {
         change: MembershipChange,
         reply: oneshot::Sender<Result<Plan, ProposeError>>,
     },
+    /// Asks something for a version.
+    AskVersion {
+        version: FunctionVersion,
+        ask: VersionAsk,
+        /// Who asks, and why.
+        said: (RolloutText, RolloutText),
+        reply: oneshot::Sender<Result<VersionView, DeployError>>,
+    },
+    InspectVersions(oneshot::Sender<BTreeMap<FunctionVersion, VersionView>>),
+    InspectVersion {
+        version: FunctionVersion,
+        /// Up to where each region's changes are stable.
+        stable: BTreeMap<RegionId, Hlc>,
+        reply: oneshot::Sender<VersionStanding>,
+    },
+    /// It was searched whether anything still needs a version.
+    Searched {
+        version: FunctionVersion,
+        deletion: ChangeId,
+        found: Result<Search, StoreError>,
+    },
     Records {
         source: RegionId,
         items: Vec<ControlItem>,
@@ -109,6 +132,7 @@ pub(super) struct Controller {
     pub(super) started: Instant,
     pub(super) readers: Readers,
     pub(super) donor: Donor,
+    pub(super) searches: Searches,
 }
 
 impl Controller {
@@ -135,6 +159,7 @@ impl Controller {
             if beats {
                 beat_at = Instant::now() + HEARTBEAT_EVERY;
                 self.report();
+                self.search();
             }
             let ended = self.end(replies, beats);
             self.tell_members(beats);
@@ -181,6 +206,16 @@ impl Controller {
                     Err(refused) => drop(reply.send(Err(refused.into()))),
                 }
             }
+            ControlWork::AskVersion { version, ask, said, reply } => {
+                self.ask_version(version, ask, said, reply, replies);
+            }
+            ControlWork::InspectVersions(reply) => drop(reply.send(self.version_views())),
+            ControlWork::InspectVersion { version, stable, reply } => {
+                let _ = reply.send(self.version_standing(&version, &stable));
+            }
+            ControlWork::Searched { version, deletion, found } => {
+                self.searched(version, &deletion, found);
+            }
             ControlWork::Propose { change, reply } => self.propose(change, reply, replies),
             ControlWork::Plan { change, reply } => {
                 let plan = self.check(&change).and_then(|()| {
@@ -220,7 +255,10 @@ impl Controller {
         // What is refused anyway need not be loaded first.
         let current =
             rollouts.current(&new.table).is_some_and(|current| current.version == version);
-        if !current && rollouts.create(new.clone()).is_ok() && !control.is_here(&version) {
+        // An upload brings back what is deleted.
+        let creates =
+            matches!(rollouts.create(new.clone()), Ok(_) | Err(CreateRefused::Deleted { .. }));
+        if !current && creates && !control.is_here(&version) {
             let loaded = self.shared.host.load(version, &bytes);
             loaded.map_err(|error| DeployError::Load(error.to_string()))?;
         }
@@ -339,10 +377,12 @@ impl Controller {
             Ok(done) => {
                 self.shared.observer.watch(self.applier.control().rollouts().open());
                 self.shared.set_profiles(self.applier.control().rollouts());
+                self.unload_dropped(true);
                 self.hand_over(done, replies);
                 Ok(())
             }
             Err(error) => {
+                self.unload_dropped(false);
                 self.recover(&error, replies);
                 Err(error.into())
             }
@@ -462,7 +502,7 @@ impl Controller {
 }
 
 /// Answers once what was done is durable.
-fn once_durable<T: Send + 'static>(
+pub(super) fn once_durable<T: Send + 'static>(
     reply: oneshot::Sender<Result<T, DeployError>>,
     answer: Option<T>,
 ) -> Reply {

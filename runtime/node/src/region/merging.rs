@@ -43,7 +43,9 @@ pub(super) struct Calls(BTreeMap<RowKey, Used>);
 pub(super) struct Used {
     /// The largest share of its limit on fuel that one of them took, in parts per million.
     pub(super) fuel_ppm: u32,
-    took: Duration,
+    /// The fuel of all of them, as far as it is known.
+    pub(super) fuel: u64,
+    pub(super) took: Duration,
 }
 
 impl Calls {
@@ -127,6 +129,7 @@ impl MergeFunctions for Merging<'_> {
             let mut calls = self.calls.borrow_mut();
             let used = calls.0.entry(input.row.clone()).or_default();
             used.fuel_ppm = used.fuel_ppm.max(run.fuel_ppm());
+            used.fuel = used.fuel.saturating_add(run.usage.map_or(0, |usage| usage.fuel));
             used.took += took;
         }
         let mut spent = self.spent.borrow_mut();

@@ -13,7 +13,8 @@ use syncline_core::{
 use syncline_host::Host;
 
 use super::Shared;
-use super::merging::Calls;
+use super::merging::{Calls, Used};
+use super::tally::{Tally, VersionCounts};
 use crate::replay::{Difference, Metered};
 
 /// Conflicts that wait to be replayed by a version in the shadow. Rows are shared with the store's
@@ -62,6 +63,8 @@ struct Seen {
     /// Since the last report.
     counters: BTreeMap<RolloutId, RolloutCounters>,
     samples: BTreeMap<RolloutId, VecDeque<Arc<Sample>>>,
+    /// Since the start, of all versions.
+    tally: Tally,
 }
 
 /// The conflicts for the shadow's thread.
@@ -91,21 +94,35 @@ impl Observer {
 
     /// Conflicts were resolved, by these calls.
     pub(super) fn resolved(&self, conflicts: Vec<ConflictRecord>, calls: &Calls) {
-        let watched = self.watched();
-        if watched.is_empty() {
+        if conflicts.is_empty() {
             return;
         }
+        self.tally(&conflicts, calls);
+        let watched = self.watched();
         for conflict in conflicts {
             let Some(at) = watched.get(&conflict.row.table) else { continue };
             if conflict.stamp == Stamp::Function(at.version) {
                 self.count_live(at, &conflict, calls);
             } else if at.in_shadow {
-                let id = at.rollout.clone();
-                if let Err(TrySendError::Full(_)) = self.queue.try_send(conflict) {
-                    self.seen().counters.entry(id).or_default().dropped += 1;
+                if let Err(TrySendError::Full(conflict)) = self.queue.try_send(conflict) {
+                    self.seen().dropped(at, &conflict);
                 }
             }
         }
+    }
+
+    fn tally(&self, conflicts: &[ConflictRecord], calls: &Calls) {
+        let mut seen = self.seen();
+        for conflict in conflicts {
+            let fault = fault_of(&conflict.outcome).map(|(code, _)| code);
+            let counts = seen.tally.of(&conflict.row.table, conflict.stamp);
+            counts.live.count(fault, &calls.of(&conflict.row));
+        }
+    }
+
+    /// What conflicts came to since the start, by table and stamp.
+    pub(crate) fn counted(&self) -> Vec<(TableName, Stamp, VersionCounts)> {
+        self.seen().tally.all()
     }
 
     fn count_live(&self, at: &Watched, conflict: &ConflictRecord, calls: &Calls) {
@@ -152,21 +169,26 @@ impl Observer {
         let Some(manifest) = host.manifest(&at.version) else { return };
         let start = Instant::now();
         let replayed = conflict.replay(&at.version, manifest.needs_ancestor, &metered);
-        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let (fuel_ppm, fuel) = (metered.most_fuel_ppm(), metered.fuel());
+        let used = Used { fuel_ppm, fuel, took: start.elapsed() };
         let mut seen = self.seen();
-        let counters = seen.counters.entry(at.rollout.clone()).or_default();
         let outcome = match replayed {
             Ok(Replayed::Outcome(outcome)) => outcome,
             // Nothing can be said about it, as of those for which there was no room.
-            Ok(Replayed::AncestorUnknown) | Err(_) => {
-                counters.dropped += 1;
+            Ok(Replayed::AncestorUnknown | Replayed::NoImages) | Err(_) => {
+                seen.dropped(at, conflict);
                 return;
             }
         };
         let fault = fault_of(&outcome);
-        counters.shadow.count(fault.map(|(code, _)| code), metered.most_fuel_ppm(), micros);
+        let code = fault.map(|(code, _)| code);
         let differs = !conflict.leaves_the_same(&outcome);
+        let counters = seen.counters.entry(at.rollout.clone()).or_default();
+        counters.shadow.count(code, used.fuel_ppm, used.micros());
         counters.different += u64::from(differs);
+        let counts = seen.tally.of(&conflict.row.table, Stamp::Function(at.version));
+        counts.shadow.count(code, &used);
+        counts.different += u64::from(differs);
         if differs || fault.is_some() {
             let fault = fault.map(|(code, text)| format!("{code}: {text}"));
             let difference =
@@ -178,6 +200,12 @@ impl Observer {
 }
 
 impl Seen {
+    /// Nothing is known of what a version in the shadow makes of a conflict.
+    fn dropped(&mut self, at: &Watched, conflict: &ConflictRecord) {
+        self.counters.entry(at.rollout.clone()).or_default().dropped += 1;
+        self.tally.of(&conflict.row.table, Stamp::Function(at.version)).dropped += 1;
+    }
+
     fn keep(&mut self, id: &RolloutId, sample: Sample) {
         let samples = self.samples.entry(id.clone()).or_default();
         if samples.len() == SAMPLES_MAX {

@@ -7,7 +7,7 @@ use syncline_applier::ControlRefused;
 use syncline_core::{
     AskRefused, CreateRefused, FunctionVersion, Gate, GateReading, GateVerdict, NewRollout,
     ProposeRefused, RegionId, Rollout, RolloutAsk, RolloutCounters, RolloutId, RolloutText,
-    TableName,
+    TableName, VersionRefused,
 };
 use syncline_host::{Admitted, Manifest};
 use syncline_store::StoreError;
@@ -73,6 +73,9 @@ pub enum DeployError {
         /// These regions.
         regions: Vec<RegionId>,
     },
+    /// The version is in use, or gone.
+    #[error(transparent)]
+    Version(#[from] VersionRefused),
     /// It cannot be loaded here.
     #[error("{0}")]
     Load(String),
@@ -107,6 +110,7 @@ impl From<ControlRefused> for DeployError {
             ControlRefused::Ask(refused) => Self::Ask(refused),
             ControlRefused::NotHere(version) => Self::NotHere(version),
             ControlRefused::Membership(refused) => Self::NotAMember(refused),
+            ControlRefused::Version(refused) => Self::Version(refused),
             ControlRefused::ClockExhausted => Self::ClockExhausted,
         }
     }

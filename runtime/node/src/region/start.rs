@@ -26,6 +26,7 @@ use super::readers::{OpenError, Opened, Readers, Threads, wanted};
 use super::shard::{Shard, ShardWork};
 use super::startup::{self, Startup};
 use super::syncer;
+use super::versions::Searches;
 use super::{Region, RegionOptions, Shared, now_ms};
 
 /// A merge runs on its shard's thread: room for a call, and for what leads to it.
@@ -179,6 +180,7 @@ fn open(options: &RegionOptions) -> Result<(Site<DiskStore>, Host), StartError> 
         unconfirmed_changes: limits.unconfirmed_changes,
         waiting_changes: limits.waiting_changes,
         conflicts: limits.conflicts,
+        conflict_bytes: limits.conflict_bytes,
     };
     let site = Site::new(region.clone(), regions.clone(), *partitions, limits, store);
     let site = site.with_routes(options.routes.clone()).with_tags(options.tags.clone());
@@ -320,6 +322,7 @@ fn run(
         started: Instant::now(),
         readers,
         donor,
+        searches: Searches::default(),
     };
     threads.add(std::thread::spawn(move || controller.run(&control_work)));
     let (starting, bus) = (Arc::clone(&shared), Arc::clone(bus));

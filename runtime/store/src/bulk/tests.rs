@@ -60,8 +60,10 @@ fn put_partition(batch: &mut Batch, store: &MemoryStore, partition: u32, fill: u
         stamp: Stamp::Lww,
         outcome: ConflictOutcome::Waiting { reason: "no function".to_owned() },
         resolved_at_ms: 7,
+        has_images: true,
     };
-    conflict::write(batch, store, partition, &[ConflictWrite::Waits(note)], 10).unwrap();
+    let limit = crate::ConflictLimit { notes: 10, table_bytes: 1 << 20 };
+    conflict::write(batch, store, partition, &[ConflictWrite::Waits(note)], limit).unwrap();
     let side = || DivergedSide {
         region: region("other"),
         digest: ShortDigest([1; 16]),

@@ -73,7 +73,14 @@ impl Region {
         let commit = core.finish(beat).unwrap();
         let mut batch = Batch::new();
         let encode = |record: &ChangeRecord| record.row.to_string().into_bytes();
-        write_commit(&mut batch, &self.store, &commit, ConflictLimit(9), encode).unwrap();
+        write_commit(
+            &mut batch,
+            &self.store,
+            &commit,
+            ConflictLimit { notes: 9, table_bytes: 1 << 20 },
+            encode,
+        )
+        .unwrap();
         self.store.commit(batch).unwrap();
         commit
     }

@@ -144,6 +144,7 @@ pub(crate) fn conflict() -> impl Strategy<Value = ConflictRecord> {
             stamp,
             outcome,
             resolved_at_ms,
+            has_images: true,
         },
     )
 }

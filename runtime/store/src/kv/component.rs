@@ -1,5 +1,6 @@
 //! Components: (version, part) -> the parts that have arrived of one that is not complete; (version)
-//! -> the facts of one that is, and its bytes in parts.
+//! -> the facts of one that is, and its bytes in parts; (version) -> the facts of one that was, and
+//! whose bytes are dropped.
 
 use serde::{Deserialize, Serialize};
 use syncline_core::{CHUNK_BYTES_MAX, COMPONENT_BYTES_MAX, ComponentChunk, FunctionVersion};
@@ -96,7 +97,31 @@ pub fn put_whole(
         uploaded_at_ms: facts.uploaded_at_ms,
     };
     codec::put(batch, &facts_key(version), VERSION, &form);
+    batch.delete(dropped_key(version));
     delete_chunks(batch, store, version)
+}
+
+/// Drops the bytes of a component, and all parts of it. Of one that was complete the facts stay.
+pub fn drop_whole(
+    batch: &mut Batch,
+    store: &(impl Store + ?Sized),
+    version: &FunctionVersion,
+) -> Result<(), StoreError> {
+    let prefix = Key::of(Family::ComponentPart).fixed(&version.0).done();
+    store.keys(&Scan::prefix(&prefix))?.into_iter().for_each(|key| batch.delete(key));
+    let key = facts_key(version);
+    if let Some(facts) = store.get(&key)? {
+        batch.put(dropped_key(version), facts);
+        batch.delete(key);
+    }
+    delete_chunks(batch, store, version)
+}
+
+/// The facts of all components that are dropped, by version.
+pub fn dropped(
+    store: &(impl Store + ?Sized),
+) -> Result<Vec<(FunctionVersion, ComponentFacts)>, StoreError> {
+    facts_of(store, Family::DroppedComponent)
 }
 
 /// Drops the parts in which a component has arrived.
@@ -123,7 +148,14 @@ pub fn facts(
 pub fn all(
     store: &(impl Store + ?Sized),
 ) -> Result<Vec<(FunctionVersion, ComponentFacts)>, StoreError> {
-    let pairs = store.scan(&Scan::prefix(&Key::of(Family::ComponentFacts).done()))?;
+    facts_of(store, Family::ComponentFacts)
+}
+
+fn facts_of(
+    store: &(impl Store + ?Sized),
+    family: Family,
+) -> Result<Vec<(FunctionVersion, ComponentFacts)>, StoreError> {
+    let pairs = store.scan(&Scan::prefix(&Key::of(family).done()))?;
     let read = |(key, value): &(Vec<u8>, Vec<u8>)| {
         let mut reader = KeyReader::new(key);
         let version = reader.version()?;
@@ -156,6 +188,10 @@ pub fn bytes(
 
 fn facts_key(version: &FunctionVersion) -> Vec<u8> {
     Key::of(Family::ComponentFacts).fixed(&version.0).done()
+}
+
+fn dropped_key(version: &FunctionVersion) -> Vec<u8> {
+    Key::of(Family::DroppedComponent).fixed(&version.0).done()
 }
 
 fn part_of(key: &[u8]) -> Result<(FunctionVersion, u32), StoreError> {
@@ -215,6 +251,17 @@ mod tests {
             store.commit(batch).unwrap();
             prop_assert!(chunks(&store).unwrap().is_empty());
             prop_assert_eq!(all(&store).unwrap(), vec![(version, given_facts(&component))]);
+            prop_assert_eq!(bytes(&store, &version).unwrap(), Some(component.clone()));
+            let mut batch = Batch::new();
+            drop_whole(&mut batch, &store, &version).unwrap();
+            store.commit(batch).unwrap();
+            prop_assert!(all(&store).unwrap().is_empty());
+            prop_assert_eq!(bytes(&store, &version).unwrap(), None);
+            prop_assert_eq!(dropped(&store).unwrap(), vec![(version, given_facts(&component))]);
+            let mut batch = Batch::new();
+            put_whole(&mut batch, &store, &version, &component, &given_facts(&component)).unwrap();
+            store.commit(batch).unwrap();
+            prop_assert!(dropped(&store).unwrap().is_empty());
             prop_assert_eq!(bytes(&store, &version).unwrap(), Some(component));
         }
 

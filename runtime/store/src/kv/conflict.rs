@@ -3,7 +3,9 @@
 //! A conflict belongs to the partition of its row, so one thread writes of it. Beside the log stand
 //! where each id is in it, which note tells that a row waits, and how many notes a partition has:
 //! the log is trimmed to a number of them, the oldest first, but never one that tells of waiting.
+//! Before that, the oldest notes of a table lose their images where these are over its budget.
 
+mod images;
 mod log;
 mod query;
 
@@ -18,10 +20,13 @@ use super::dto::{ChangeIdV1, ImageV1, Made, OperationV1, StampV1};
 use super::key::{Family, Key, KeyReader};
 use crate::StoreError;
 
+pub use images::{ConflictImages, images};
 pub use log::write;
 pub use query::{ConflictCursor, ConflictFilter, ConflictPage, Outcome, Strategy, get, query};
 
 const VERSION: u8 = 1;
+/// The same form, of a note that has lost its images.
+const WITHOUT_IMAGES: u8 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct ConflictV1<'a> {
@@ -92,7 +97,9 @@ fn side_form(side: &ConflictSide) -> SideV1<'_> {
 
 fn decode_record(key: &[u8], value: &[u8]) -> Result<ConflictRecord, StoreError> {
     let (_, resolved_at_ms, id) = parse_log_key(key)?;
-    decode(key, VERSION, value, |form: ConflictV1<'_>| {
+    let has_images = value.first() != Some(&WITHOUT_IMAGES);
+    let version = if has_images { VERSION } else { WITHOUT_IMAGES };
+    decode(key, version, value, |form: ConflictV1<'_>| {
         let image: Option<Image> = form.image.make();
         let side = |side: SideV1<'_>| {
             Ok(ConflictSide {
@@ -120,25 +127,44 @@ fn decode_record(key: &[u8], value: &[u8]) -> Result<ConflictRecord, StoreError>
                 n => return Err(format!("outcome {n}")),
             },
             resolved_at_ms,
+            has_images,
         })
     })
 }
 
-/// Where a conflict stands in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+const PLACE_VERSION: u8 = 2;
+
+/// Where a conflict stands in the log, before images had a budget: those of these notes go with the
+/// notes.
+#[derive(Serialize, Deserialize)]
 struct PlaceV1 {
+    partition: u32,
+    at_ms: u64,
+    waits: bool,
+}
+
+/// Where a conflict stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct PlaceV2 {
     partition: u32,
     at_ms: u64,
     /// It tells that its row waits.
     waits: bool,
+    /// Where its images count: the table, and how many bytes the note has.
+    images: Option<(String, u64)>,
 }
 
 fn place_key(id: &ConflictId) -> Vec<u8> {
     Key::of(Family::ConflictById).fixed(&id.0).done()
 }
 
-fn decode_place(key: &[u8], value: &[u8]) -> Result<PlaceV1, StoreError> {
-    decode(key, VERSION, value, Ok)
+fn decode_place(key: &[u8], value: &[u8]) -> Result<PlaceV2, StoreError> {
+    if value.first() == Some(&VERSION) {
+        return decode(key, VERSION, value, |PlaceV1 { partition, at_ms, waits }| {
+            Ok(PlaceV2 { partition, at_ms, waits, images: None })
+        });
+    }
+    decode(key, PLACE_VERSION, value, Ok)
 }
 
 /// The key under which stands which conflict a row waits in.

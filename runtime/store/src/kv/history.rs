@@ -1,7 +1,7 @@
 //! History: (partition, table, key, region, HLC) -> a change above the row's floor.
 
 use serde::{Deserialize, Serialize};
-use syncline_core::{ChangeId, Held, RowKey};
+use syncline_core::{ChangeId, Held, RowKey, Stamp};
 
 use super::codec::{self, decode};
 use super::dto::{ImageV1, OperationV1, StampV1, VectorV1};
@@ -44,6 +44,18 @@ pub fn delete(batch: &mut Batch, partition: u32, row: &RowKey, id: &ChangeId) {
     batch.delete(key(partition, row, id));
 }
 
+/// What all keys of a partition begin with.
+pub(crate) fn prefix(partition: u32) -> Vec<u8> {
+    Key::of(Family::History).u32(partition).done()
+}
+
+/// What a change is of, which one it is, and its stamp.
+pub(crate) fn stamp_of(key: &[u8], value: &[u8]) -> Result<(RowKey, ChangeId, Stamp), StoreError> {
+    let (row, id, _) = parse(key)?;
+    let stamp = decode(key, VERSION, value, |form: HeldV1<'_>| Ok(form.stamp.make()))?;
+    Ok((row, id, stamp))
+}
+
 /// All that is kept of a row.
 pub fn of_row(
     store: &(impl Store + ?Sized),
@@ -62,7 +74,7 @@ pub fn firsts(
     partition: u32,
 ) -> Result<Vec<(RowKey, Vec<ChangeId>)>, StoreError> {
     let mut firsts: Vec<(RowKey, Vec<ChangeId>)> = Vec::new();
-    let mut scan = Scan::prefix(&Key::of(Family::History).u32(partition).done()).limit(PAGE);
+    let mut scan = Scan::prefix(&prefix(partition)).limit(PAGE);
     loop {
         let keys = store.keys(&scan)?;
         for key in &keys {

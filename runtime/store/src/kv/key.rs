@@ -45,6 +45,10 @@ families! {
     RolloutReport = 22,
     Divergence = 26,
     ConflictPinned = 27,
+    VersionRecord = 30,
+    DroppedComponent = 31,
+    ConflictImages = 32,
+    ConflictBytes = 33,
 }
 
 /// Builds a key, or the prefix of keys.

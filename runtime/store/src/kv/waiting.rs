@@ -1,7 +1,7 @@
 //! Waiting changes: (partition, table, key, HLC, region) -> a change that is taken but not applied.
 
 use serde::{Deserialize, Serialize};
-use syncline_core::{Change, ChangeId, ChangeRecord, RowKey};
+use syncline_core::{Change, ChangeId, ChangeRecord, RowKey, Stamp};
 
 use super::codec::{self, decode};
 use super::dto::{ImageV1, OperationV1, StampV1, VectorV1, hlc_of};
@@ -46,12 +46,23 @@ pub fn delete(batch: &mut Batch, partition: u32, row: &RowKey, id: &ChangeId) {
     batch.delete(key(partition, row, id));
 }
 
+/// What all keys of a partition begin with.
+pub(crate) fn prefix(partition: u32) -> Vec<u8> {
+    Key::of(Family::Waiting).u32(partition).done()
+}
+
+/// What a change is of, which one it is, and its stamp.
+pub(crate) fn stamp_of(key: &[u8], value: &[u8]) -> Result<(RowKey, ChangeId, Stamp), StoreError> {
+    let ChangeRecord { row, change, .. } = decode_record(key, value)?;
+    Ok((row, change.id, change.stamp))
+}
+
 /// All that wait in a partition.
 pub fn of_partition(
     store: &(impl Store + ?Sized),
     partition: u32,
 ) -> Result<Vec<ChangeRecord>, StoreError> {
-    let pairs = store.scan(&Scan::prefix(&Key::of(Family::Waiting).u32(partition).done()))?;
+    let pairs = store.scan(&Scan::prefix(&prefix(partition)))?;
     pairs.iter().map(|(key, value)| decode_record(key, value)).collect()
 }
 

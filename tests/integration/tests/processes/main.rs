@@ -16,3 +16,4 @@ mod members;
 mod no_laws;
 mod quarantine;
 mod rollouts;
+mod versions;

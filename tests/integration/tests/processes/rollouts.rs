@@ -178,3 +178,46 @@ fn what_cannot_be_is_refused_and_a_plan_changes_nothing() {
     let id = created.json()["rollout_id"].as_str().unwrap().to_owned();
     wait_until(b, &id, "the second way", |rollout| rollout["state"] == "complete");
 }
+
+#[test]
+fn what_a_bad_version_has_decided_is_decided_again_by_the_one_before() {
+    let dev = Dev::start(&REGIONS).unwrap();
+    let [a, b, c] = dev.regions() else { panic!("three regions") };
+    let good = a.deploy(TABLE, &example_function("cart").unwrap()).unwrap();
+    let bad = started(b, &BadGuest::Traps.component(), &json!({}));
+    let active = |rollout: &Value| states(rollout) == ["active"; 3];
+    for region in dev.regions() {
+        wait_until(region, &bad, "the bad version", active);
+    }
+    conflicts(&dev, 0..6);
+    let remerge = |region: &Region, query: &str| {
+        let path = format!("/v1/rollouts/{bad}/remerge{query}");
+        let answer = region.request("POST", &path, &[], Some(b"")).unwrap();
+        (answer.status, answer.json())
+    };
+    assert_eq!(remerge(a, "").1["code"], "rollout-not-there");
+
+    let back = json!({"table": TABLE, "version": good}).to_string();
+    let back = a.request("POST", "/v1/rollouts", &[], Some(back.as_bytes())).unwrap().json();
+    let back = back["rollout_id"].as_str().unwrap();
+    for region in dev.regions() {
+        wait_until(region, back, "the way back", |rollout| rollout["state"] == "complete");
+    }
+    // Written since: it stays as it is.
+    a.put(TABLE, "c-0", r#"{"items":[]}"#, If::Always).unwrap().success().unwrap();
+    let (status, plan) = remerge(a, "?plan=true");
+    let rows = plan["rows"].as_array().unwrap().clone();
+    assert_eq!((status, rows.len(), &plan["written_since"]), (200, 5, &json!(1)), "{plan:#}");
+    assert!(rows.iter().all(|row| row["state"] == "planned"), "{plan:#}");
+    let items = |row: &Value| row["items"].as_array().map_or(0, Vec::len);
+    assert!(rows.iter().all(|row| items(&row["before"]) == 1 && items(&row["after"]) == 2));
+    let (_, done) = remerge(a, "");
+    let rows = done["rows"].as_array().unwrap();
+    assert!(rows.len() == 5 && rows.iter().all(|row| row["state"] == "written"), "{done:#}");
+    dev.wait_equal().unwrap();
+    for row in 1..6 {
+        let cart = c.get(TABLE, &format!("c-{row}")).unwrap().unwrap().image;
+        assert_eq!(String::from_utf8(cart).unwrap().matches("qty").count(), 2);
+    }
+    assert_eq!(remerge(a, "").1["rows"], json!([]));
+}

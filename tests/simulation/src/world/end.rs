@@ -134,6 +134,9 @@ impl World {
             if let Some(open) = self.open_without_reason(number) {
                 return Some(format!("{name}: {open}"));
             }
+            if let Some(kept) = self.kept_without_reason(number) {
+                return Some(format!("{name}: {kept}"));
+            }
             if control.outstanding() > 0 {
                 return Some(format!("{name} has unconfirmed control records"));
             }
@@ -174,6 +177,7 @@ impl World {
         for region in &survivors {
             self.check_same_members(*region, first);
             self.check_same_rollouts(*region, first);
+            self.check_same_versions(*region, first);
             self.check_rows_at_rest(*region, &cuts);
         }
         if self.setup.broken.is_none() {

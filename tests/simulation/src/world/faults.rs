@@ -56,6 +56,9 @@ impl World {
             | Step::Snapshot { .. }
             | Step::Backup { .. }
             | Step::OldDisk { .. } => self.come_and_go(step),
+            Step::Version { region, function, asked } => {
+                self.ask_version(self.pick(region), function, asked);
+            }
             Step::RollOut { .. } | Step::Ask { .. } | Step::Report { .. } | Step::Odd { .. } => {
                 self.roll(step);
             }

@@ -216,7 +216,7 @@ impl World {
 
     fn reference(&self, region: usize) -> Reference {
         let records = rollout::all(&*self.regions[region].store).unwrap_or_default();
-        Reference::of(&records)
+        Reference::of(&records, &self.version_records(region))
     }
 
     /// Nothing is activated before every region has it, with the same self-test.
@@ -252,7 +252,7 @@ impl World {
     fn check_decision(&mut self, region: usize, rollout: &RolloutId, from: RolloutPlace) {
         let name = self.regions[region].id.clone();
         let records = rollout::all(&*self.regions[region].store).unwrap_or_default();
-        let reference = Reference::of(&records);
+        let reference = Reference::of(&records, &self.version_records(region));
         let Some(expected) = reference.rollouts.get(rollout) else { return };
         let plan = &expected.create.plan;
         let wait_ms = match from {

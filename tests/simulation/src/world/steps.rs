@@ -302,7 +302,8 @@ impl World {
                 self.stats.state("a fork was seen");
                 self.fail("fork", || format!("{name} sees a fork of {of} at {hlc} in p{number}"));
             }
-            Alarm::MergeWaits { fault: HostFault::NotHere(_), .. } => {
+            Alarm::MergeWaits { row, fault: HostFault::NotHere(version) } => {
+                self.check_not_deleted(region, &row, &version);
                 self.stats.state("a change waited for a function");
             }
             Alarm::MergeWaits { .. } => self.stats.state("a change waited for an engine"),
@@ -330,9 +331,14 @@ impl World {
         for (source, items) in std::mem::take(control_inbox) {
             control.receive(site, &source, items, wall);
         }
+        let dropped = if beats { self.drop_components(region) } else { Vec::new() };
+        let Some(Running { site, control, .. }) = self.running(region) else { return };
         let done = control.end(site, beats, wall, steady);
         let is_done = done.is_ok();
         self.control_done(region, done, vec![]);
+        if is_done {
+            self.dropped(region, &dropped);
+        }
         self.check_control(region);
         self.check_rollouts(region, beats && is_done);
         if is_done {
@@ -396,12 +402,14 @@ impl World {
         }
         self.stats.state(match body {
             ControlBody::Rollout(_) => "a rollout went on",
+            ControlBody::Version(_) => "a version was released",
             _ => "a membership change went on",
         });
         self.tell_of(region, || match body {
             ControlBody::Component(_) => "says a part of a component".into(),
             ControlBody::Rollout(record) => format!("says {record:?}"),
             ControlBody::Membership(record) => format!("says {record:?}"),
+            ControlBody::Version(record) => format!("says {record:?}"),
         });
     }
 

@@ -6,6 +6,7 @@ use syncline_core::{
     RolloutStage,
 };
 
+use crate::api::text_or_null;
 use crate::region::{RolloutView, Sample};
 use crate::text::{duration, rfc3339};
 
@@ -23,9 +24,9 @@ pub(in crate::api) fn shown(view: &RolloutView) -> Value {
             "hlc": line.id.hlc.to_string(),
             "at": rfc3339(line.id.hlc.millis()),
             "region": line.id.region.as_str(),
-            "actor": some(line.actor.as_str()),
+            "actor": text_or_null(line.actor.as_str()),
             "what": line.what.to_string(),
-            "why": some(line.why.as_str()),
+            "why": text_or_null(line.why.as_str()),
         })
     });
     let created = &rollout.id.0;
@@ -46,7 +47,7 @@ pub(in crate::api) fn shown(view: &RolloutView) -> Value {
         "regions": regions,
         "gates": view.gates.iter().map(gate).collect::<Vec<_>>(),
         "seen": seen(&view.seen),
-        "reason": rollout.reason.as_ref().and_then(|reason| some(reason.as_str())),
+        "reason": rollout.reason.as_ref().and_then(|reason| text_or_null(reason.as_str())),
         "created_at": rfc3339(created.hlc.millis()),
         "history": history.collect::<Vec<_>>(),
     })
@@ -64,10 +65,6 @@ pub(in crate::api) fn shown_alone(view: &RolloutView, samples: &[std::sync::Arc<
     });
     shown["samples"] = samples.collect();
     shown
-}
-
-fn some(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
 }
 
 fn region(at: &RegionProgress) -> Value {

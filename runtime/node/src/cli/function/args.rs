@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::cli::functions::FunctionsCommand;
+
 pub(in crate::cli) const FUNCTION_EXAMPLES: &str = "\
 Examples:
   syncline function new my-cart --lang rust --template cart
@@ -11,7 +13,8 @@ Examples:
   syncline function test
   syncline function verify
   syncline function build
-  syncline deploy --table carts";
+  syncline deploy --table carts
+  syncline function list";
 
 const NEW_EXAMPLES: &str = "\
 Examples:
@@ -90,6 +93,9 @@ pub(in crate::cli) enum FunctionCommand {
     /// Measure how long a function takes, in a fresh instance a call.
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(BenchArgs),
+    /// Of functions that were uploaded.
+    #[command(flatten)]
+    Uploaded(FunctionsCommand),
 }
 
 /// The function.

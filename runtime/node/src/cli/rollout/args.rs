@@ -35,6 +35,15 @@ Examples:
   syncline rollout abort --table carts --why 'prices are lost'
   syncline rollout claim --table carts --url http://127.0.0.1:8081";
 
+const REMERGE_EXAMPLES: &str = "\
+Examples:
+  syncline rollout remerge ID --plan
+  syncline rollout remerge ID
+
+Rows whose last conflict was decided by the rollout's version, and that nobody wrote since, are decided
+again by the version that the table has now, and written in the region that is asked. Look at the plan
+first: it shows each row as it is, and as it would be.";
+
 /// How a rollout is to go; also of `syncline deploy`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PlanArgs {
@@ -109,6 +118,16 @@ pub(in crate::cli) enum RolloutCommand {
     /// Have all regions go back to the version before.
     #[command(after_help = STEER_EXAMPLES)]
     Abort(SteerArgs),
+    /// Decide again what the rollout's version has decided, by the version that the table has now.
+    #[command(after_help = REMERGE_EXAMPLES)]
+    Remerge {
+        /// The rollout's id, as the list shows it.
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Show the rows as they are and as they would be, and change nothing.
+        #[arg(long)]
+        plan: bool,
+    },
     /// Have the region that is asked decide from here on, where the one that did is silent.
     #[command(after_help = STEER_EXAMPLES)]
     Claim(SteerArgs),

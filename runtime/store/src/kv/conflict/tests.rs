@@ -1,6 +1,6 @@
 use super::*;
 use crate::kv::{arbitrary, codec, golden};
-use crate::{Batch, MemoryStore, Store};
+use crate::{Batch, ConflictLimit, MemoryStore, Store};
 use proptest::prelude::*;
 use syncline_core::{
     Ancestor, ConflictWrite, DivergenceWrite, FunctionVersion, Operation, PartitionCount, Stamp,
@@ -12,15 +12,25 @@ proptest! {
         let key = log_key(3, record.resolved_at_ms, &record.id);
         let value = codec::encode(VERSION, &form_of(&record));
         prop_assert_eq!(decode_record(&key, &value).unwrap(), record.clone());
-        let place = PlaceV1 { partition: 3, at_ms: record.resolved_at_ms, waits: true };
-        let value = codec::encode(VERSION, &place);
-        prop_assert_eq!(decode_place(b"k", &value).unwrap(), place);
+        let (at_ms, table) = (record.resolved_at_ms, record.row.table.as_str().to_owned());
+        let images = Some((table, 7));
+        let place = PlaceV2 { partition: 3, at_ms, waits: true, images };
+        let value = codec::encode(PLACE_VERSION, &place);
+        prop_assert_eq!(decode_place(b"k", &value).unwrap(), place.clone());
+        let value = codec::encode(VERSION, &PlaceV1 { partition: 3, at_ms, waits: true });
+        prop_assert_eq!(decode_place(b"k", &value).unwrap(), PlaceV2 { images: None, ..place });
+        let mut stripped = record.clone();
+        stripped.drop_images();
+        let value = codec::encode(WITHOUT_IMAGES, &form_of(&stripped));
+        prop_assert_eq!(decode_record(&key, &value).unwrap(), stripped);
         let value = codec::encode(VERSION, &record.id.0);
         prop_assert_eq!(decode_id(b"k", &value).unwrap(), record.id);
     }
 
     #[test]
     fn any_bytes_are_read_without_a_panic(value in prop::collection::vec(any::<u8>(), 0..80)) {
+        let place = [&[PLACE_VERSION], &value[..]].concat();
+        let _ = decode_place(b"k", &place);
         let value = [&[VERSION], &value[..]].concat();
         let _ = decode_record(&log_key(0, 0, &ConflictId([0; 16])), &value);
         let _ = decode_place(b"k", &value);
@@ -50,6 +60,7 @@ fn record(n: u8, at_ms: u64, outcome: ConflictOutcome) -> ConflictRecord {
         },
         outcome,
         resolved_at_ms: at_ms,
+        has_images: true,
     }
 }
 
@@ -63,8 +74,12 @@ fn waits(n: u8, at_ms: u64) -> ConflictRecord {
 
 fn note(store: &MemoryStore, partition: u32, writes: &[ConflictWrite], max: u64) {
     let mut batch = Batch::new();
-    write(&mut batch, store, partition, writes, max).unwrap();
+    write(&mut batch, store, partition, writes, roomy(max)).unwrap();
     store.commit(batch).unwrap();
+}
+
+fn roomy(notes: u64) -> ConflictLimit {
+    ConflictLimit { notes, table_bytes: 1 << 20 }
 }
 
 fn found(store: &MemoryStore, filter: &ConflictFilter, limit: usize) -> Vec<(u8, u64)> {
@@ -139,8 +154,8 @@ fn a_conflict_stands_once_and_moves() {
     assert_eq!(all(&store), [(3, 12), (2, 11)]);
     note(&store, 1, &[ConflictWrite::Resolved(merged(2, 13))], 99);
     assert_eq!(all(&store), [(2, 13), (3, 12)]);
-    // What stays is two notes, where their ids are, and the count.
-    assert_eq!(store.len(), 5);
+    // What stays is two notes, where their ids are, how many bytes they have, and two sums.
+    assert_eq!(store.len(), 8);
 }
 
 #[test]
@@ -178,13 +193,48 @@ fn two_commits_in_one_batch_count_on() {
         [ConflictWrite::Waits(waits(1, 10)), ConflictWrite::Resolved(merged(2, 11))],
         [ConflictWrite::WaitsNoLonger(golden::row("c-1")), ConflictWrite::Resolved(merged(2, 12))],
     ] {
-        write(&mut batch, &store, 1, &writes, 99).unwrap();
+        write(&mut batch, &store, 1, &writes, roomy(99)).unwrap();
     }
     store.commit(batch).unwrap();
     assert_eq!(all(&store), [(2, 12)]);
     let key = count_key(1);
     assert_eq!(decode_count(&key, &store.get(&key).unwrap().unwrap()).unwrap(), 1);
-    assert_eq!(store.len(), 3);
+    assert_eq!(store.len(), 5);
+}
+
+#[test]
+fn a_tables_oldest_conflicts_lose_their_images_and_stay() {
+    let store = MemoryStore::new();
+    let other = ConflictRecord {
+        row: syncline_core::RowKey { table: "other".parse().unwrap(), ..golden::row("c-99") },
+        ..merged(99, 1)
+    };
+    note(&store, 0, &[ConflictWrite::Resolved(other)], 99);
+    let bytes = images(&store).unwrap().bytes;
+    let limit = ConflictLimit { notes: 12, table_bytes: 3 * bytes };
+    for n in 0..20u8 {
+        let writes = [ConflictWrite::Resolved(merged(n, 10 + u64::from(n)))];
+        let mut batch = Batch::new();
+        write(&mut batch, &store, 0, &writes, limit).unwrap();
+        store.commit(batch).unwrap();
+        let kept = images(&store).unwrap();
+        // The other table's is not touched.
+        assert!(kept.bytes <= limit.table_bytes + bytes, "{kept:?}");
+    }
+    let found = |n: u8| get(&store, &ConflictId([n; 16])).unwrap();
+    for n in 9..20u8 {
+        let record = found(n).unwrap();
+        assert_eq!(record.has_images, n > 16, "{n}");
+        assert_eq!(record.sides.iter().all(|side| side.image.is_some()), n > 16);
+        assert_eq!(record.sides.len(), 2);
+    }
+    assert!(found(5).is_none() && found(99).is_none(), "both are trimmed by number");
+    let kept = images(&store).unwrap();
+    assert_eq!(kept.dropped, 17);
+    // Met again, it has its images again, and the next oldest loses them.
+    note(&store, 0, &[ConflictWrite::Resolved(merged(10, 90))], 99);
+    assert!(found(10).unwrap().has_images);
+    assert_eq!(images(&store).unwrap().bytes, kept.bytes + bytes);
 }
 
 #[test]
@@ -198,7 +248,7 @@ fn the_form_stays() {
         ConflictWrite::Resolved(record(2, 1001, fallback)),
         ConflictWrite::Waits(waits(3, 1002)),
     ];
-    write(&mut batch, &store, 5, &writes, 99).unwrap();
+    write(&mut batch, &store, 5, &writes, roomy(99)).unwrap();
     golden::check("conflict", &batch);
 }
 
@@ -226,7 +276,7 @@ fn a_conflict_that_a_divergence_is_about_is_kept_until_that_is_over() {
         let mut batch = Batch::new();
         crate::kv::divergence::write(&mut batch, writes);
         let writes: Vec<_> = conflict.into_iter().map(ConflictWrite::Resolved).collect();
-        super::write(&mut batch, &store, 3, &writes, 2).unwrap();
+        super::write(&mut batch, &store, 3, &writes, roomy(2)).unwrap();
         store.commit(batch).unwrap();
     };
     write(1, 1001);
@@ -239,6 +289,12 @@ fn a_conflict_that_a_divergence_is_about_is_kept_until_that_is_over() {
     assert_eq!(all(&store), [(4, 1004), (1, 1001)]);
     commit(&[DivergenceWrite::Over(b)], Some(merged(5, 1005)));
     assert_eq!(all(&store), [(5, 1005), (1, 1001)]);
+    let mut batch = Batch::new();
+    let no_room = ConflictLimit { notes: 2, table_bytes: 0 };
+    super::write(&mut batch, &store, 3, &[ConflictWrite::Resolved(merged(5, 1005))], no_room)
+        .unwrap();
+    store.commit(batch).unwrap();
+    assert!(get(&store, &ConflictId([1; 16])).unwrap().unwrap().has_images);
     commit(&[DivergenceWrite::Over(c)], Some(merged(6, 1006)));
     assert_eq!(all(&store), [(6, 1006), (5, 1005)]);
 }

@@ -1,0 +1,99 @@
+//! Rows that a version has merged, folded again by the one that came after it.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use syncline_core::{Image, RolloutState};
+
+use super::super::params::{self, Params, PathOf, QueryOf};
+use super::super::{Api, blocking, rows};
+use crate::problem::{Code, Problem};
+use crate::region::{Remerge, RolloutView};
+
+/// What was, or would be, folded again.
+#[derive(Serialize)]
+pub(in crate::api) struct Answer {
+    table: String,
+    from: String,
+    /// None: the last writer wins.
+    to: Option<String>,
+    rows: Vec<Item>,
+    same: u64,
+    written_since: u64,
+    unknown: u64,
+    more: bool,
+}
+
+#[derive(Serialize)]
+struct Item {
+    row_pk: String,
+    conflict_id: String,
+    /// planned, written, or written-since.
+    state: &'static str,
+    /// As it is stored, as in all rows; null where there is no row.
+    before: Option<Box<RawValue>>,
+    after: Option<Box<RawValue>>,
+    fault: Option<String>,
+}
+
+/// `POST /v1/rollouts/{id}/remerge[?plan=true]`
+pub(in crate::api) async fn remerge(
+    State(api): State<Api>,
+    id: PathOf<String>,
+    query: QueryOf,
+) -> Result<Json<Answer>, Problem> {
+    let plans = Params::of(query, &["plan"])?.flag("plan")?;
+    let id = params::path(id)?;
+    let view = super::found(&api, &id).await?;
+    let (table, bad) = (view.rollout.table.clone(), view.rollout.version);
+    let rollouts = api.region.rollouts().await;
+    let complete = |view: &&RolloutView| {
+        view.rollout.table == table && view.rollout.state == RolloutState::Complete
+    };
+    let good = rollouts.iter().rfind(complete).map(|view| view.rollout.version);
+    if view.rollout.state.is_open() || good == Some(bad) {
+        let detail = "the table has the rollout's version, or is about to get it: abort it, or roll \
+                      out another one, first";
+        return Err(Problem::new(Code::RolloutNotThere, detail));
+    }
+    let region = api.region.clone();
+    let of_table = table.clone();
+    let plan = blocking(move || Ok(region.plan_remerge(&of_table, bad, good)?)).await?;
+    let mut items = Vec::new();
+    for remerge in &plan.rows {
+        let state = if plans {
+            "planned"
+        } else if api.region.remerge(remerge).await.map_err(rows::refused)? {
+            "written"
+        } else {
+            "written-since"
+        };
+        items.push(item(remerge, state));
+    }
+    Ok(Json(Answer {
+        table: table.to_string(),
+        from: bad.to_string(),
+        to: good.map(|version| version.to_string()),
+        rows: items,
+        same: plan.same,
+        written_since: plan.written_since,
+        unknown: plan.unknown,
+        more: plan.more,
+    }))
+}
+
+fn item(remerge: &Remerge, state: &'static str) -> Item {
+    let image = |image: &Option<Image>| {
+        let text = String::from_utf8(image.as_ref()?.as_bytes().to_vec()).ok()?;
+        RawValue::from_string(text).ok()
+    };
+    Item {
+        row_pk: remerge.row.pk.to_string(),
+        conflict_id: remerge.conflict.to_string(),
+        state,
+        before: image(&remerge.before),
+        after: image(&remerge.after),
+        fault: remerge.fault.clone(),
+    }
+}
