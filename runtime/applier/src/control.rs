@@ -238,10 +238,12 @@ impl ControlApplier {
         new: NewRollout,
         now_ms: u64,
     ) -> Result<RolloutId, ControlRefused> {
-        if !self.control.is_here(&new.version) {
-            return Err(ControlRefused::NotHere(new.version));
-        }
+        let version = new.version;
+        // That it is deleted says more than that it is not here.
         let create = self.control.rollouts().create(new)?;
+        if !self.control.is_here(&version) {
+            return Err(ControlRefused::NotHere(version));
+        }
         self.say(site, ControlBody::Rollout(create), now_ms).map(RolloutId)
     }
 

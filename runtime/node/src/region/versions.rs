@@ -125,7 +125,14 @@ impl Controller {
             Some(Searched::Found { stamped, .. }) => stamped.clone(),
             _ => None,
         };
-        VersionStanding { view, uses: rollouts.uses(version, stable), waits_for, needed_by }
+        let mut uses = rollouts.uses(version, stable);
+        // A region that has released it knows better than what its last record lets others guess.
+        let released = |used: &VersionUse| match used {
+            VersionUse::StampedUntil { region, .. } => view.released.contains(region),
+            _ => false,
+        };
+        uses.retain(|used| !released(used));
+        VersionStanding { view, uses, waits_for, needed_by }
     }
 
     /// Once a heartbeat: looks, aside, whether anything here still needs what is to be dropped.

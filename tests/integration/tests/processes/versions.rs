@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use syncline_harness::{Dev, If, PATIENCE, Region, example_function, wait_for};
-use syncline_integration::run_cli;
+use syncline_integration::{BadGuest, run_cli};
 
 const TABLE: &str = "carts";
 const REGIONS: [&str; 3] = ["a", "b", "c"];
@@ -36,7 +36,7 @@ fn a_table_says_what_it_had_and_a_version_goes_when_nobody_needs_it() {
     let cart = example_function("cart").unwrap();
     let first = a.deploy(TABLE, &cart).unwrap();
     a.put(TABLE, "c-1", r#"{"items":[]}"#, If::Always).unwrap().success().unwrap();
-    let second = b.deploy(TABLE, &example_function("order").unwrap()).unwrap();
+    let second = b.deploy(TABLE, &BadGuest::Traps.component()).unwrap();
     dev.wait_equal().unwrap();
 
     // The registry is the same in every region.
