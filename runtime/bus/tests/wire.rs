@@ -11,7 +11,7 @@ use syncline_bus::{
 };
 use syncline_core::{
     CHUNK_BYTES_MAX, ControlBody, Cut, FunctionVersion, Hlc, IMAGE_BYTES_MAX, Image,
-    MembershipAnswer, MembershipChange, MembershipRecord, VersionVector,
+    MembershipAnswer, MembershipChange, MembershipRecord, OUTCOMES_MAX, VersionVector,
 };
 
 fn payload(envelope: &Envelope) -> String {
@@ -122,6 +122,46 @@ fn a_heartbeat_is_refused_for_each_wrong_field() {
     );
     let other_key = Envelope { key: "a/b".into(), ..encode_heartbeat(&heartbeat()) };
     assert!(reason(&other_key).contains("the key is"));
+}
+
+#[test]
+fn what_a_heartbeat_says_to_be_compared_is_refused_where_nobody_says_so() {
+    let one = "\"lww\":{\"03030303030303030303030303030303\"";
+    let again = "\"lww\":{\"01010101010101010101010101010101\"";
+    refused(
+        &encode_heartbeat(&heartbeat_with_evidence()),
+        &[
+            ("wasmtime 48.0.8", "wasmtime\\n48", "an engine's name"),
+            ("wasmtime 48.0.8", &"w".repeat(60), "an engine's name"),
+            ("\"wasmtime 48.0.8, x86_64-linux\"", "48", "invalid type"),
+            ("\"lww\"", "\"LWW\"", "no version of a function"),
+            (one, again, "stands twice"),
+            (one, "\"lww\":{\"0303\"", "a conflict's id"),
+            ("\"04040404", "\"0404040g", "32 hexadecimal digits"),
+            ("\"all\":\"07070707", "\"all\":\"0707", "32 hexadecimal digits"),
+            ("\"all\"", "\"most\"", "missing field"),
+            ("\"carts\"", "\"users\"", "one name twice"),
+            ("\"carts\"", "\"-\"", "a table name"),
+        ],
+    );
+    // Each within its own limit, and together over it.
+    let mut beat = heartbeat_with_evidence();
+    let (_, outcome) = beat.evidence.outcomes.pop_first().unwrap();
+    let ids = (0..=OUTCOMES_MAX as u64).map(|n| {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        syncline_core::ConflictId(id)
+    });
+    beat.evidence.outcomes = ids.map(|id| (id, outcome)).collect();
+    assert!(reason(&encode_heartbeat(&beat)).contains("too many"));
+    beat.evidence.outcomes.pop_first();
+    assert_eq!(decode(&encode_heartbeat(&beat)), Ok(Decoded::Heartbeat(beat.clone())));
+    let last = beat.evidence.outcomes.keys().next_back().copied().unwrap();
+    let lww = syncline_core::Outcome { stamp: syncline_core::Stamp::Lww, ..outcome };
+    beat.evidence.outcomes.insert(last, lww);
+    assert_eq!(decode(&encode_heartbeat(&beat)), Ok(Decoded::Heartbeat(beat.clone())));
+    beat.evidence.outcomes.insert(syncline_core::ConflictId([255; 16]), lww);
+    assert!(reason(&encode_heartbeat(&beat)).contains("more than 256 outcomes"));
 }
 
 #[test]

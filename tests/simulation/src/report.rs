@@ -19,7 +19,7 @@ use crate::world::Outcome;
 const SEEDS_ENOUGH: u64 = 1000;
 
 /// Faults that many runs must bring about. A fault that never comes tests nothing.
-pub const FAULTS_EXPECTED: [&str; 22] = [
+pub const FAULTS_EXPECTED: [&str; 23] = [
     "a clock that jumped",
     "a full disk",
     "a join",
@@ -36,6 +36,7 @@ pub const FAULTS_EXPECTED: [&str; 22] = [
     "a self-test that is odd",
     "a sync that failed",
     "an engine that fails",
+    "an engine that gives other bytes",
     "an eviction",
     "an eviction of a region that lives",
     "an old disk",
@@ -45,13 +46,14 @@ pub const FAULTS_EXPECTED: [&str; 22] = [
 ];
 
 /// States that many runs must meet.
-pub const STATES_EXPECTED: [&str; 25] = [
+pub const STATES_EXPECTED: [&str; 31] = [
     "a change waited for a function",
     "a change waited for an engine",
     "a change was given up with a lost region",
     "a conflict fell back to its newest head",
     "a conflict was merged",
     "a deleted row was forgotten",
+    "a divergence paused a rollout",
     "a full disk refused a commit",
     "a function was deployed",
     "a membership change went on",
@@ -60,6 +62,11 @@ pub const STATES_EXPECTED: [&str; 25] = [
     "a region joined by a snapshot",
     "a region went back to the version before",
     "a rollout went on",
+    "a row was repaired",
+    "a row was written again after a divergence",
+    "another image before a change was found",
+    "another outcome was found",
+    "another state was found",
     "a sync failed",
     "a write met a full disk",
     "a write met a full outbox",

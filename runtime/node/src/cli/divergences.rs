@@ -18,6 +18,17 @@ Examples:
 Regions tell each other how conflicts ended and what their rows come to. What differs and cannot is
 kept until the regions agree again, or somebody has seen to it.";
 
+const LIST_EXAMPLES: &str = "\
+Examples:
+  syncline divergences list
+  syncline divergences list --output json";
+
+const ACKNOWLEDGE_EXAMPLES: &str = "\
+Examples:
+  syncline divergences acknowledge 0123456789abcdef0123456789abcdef
+
+It is about this region alone: the other one keeps its own note. What still differs is found again.";
+
 pub(super) const REPAIR_EXAMPLES: &str = "\
 Examples:
   syncline repair carts --plan
@@ -30,8 +41,10 @@ is something else. It changes this region alone, so ask the region that has it w
 #[derive(Debug, Subcommand)]
 pub(super) enum DivergencesCommand {
     /// List what is known to differ, the last found first.
+    #[command(after_help = LIST_EXAMPLES)]
     List,
     /// Keep a divergence no longer: somebody has seen to it.
+    #[command(after_help = ACKNOWLEDGE_EXAMPLES)]
     Acknowledge {
         /// The divergence's id, as the list shows it.
         #[arg(value_name = "ID")]
