@@ -45,10 +45,11 @@ pub const FAULTS_EXPECTED: [&str; 22] = [
 ];
 
 /// States that many runs must meet.
-pub const STATES_EXPECTED: [&str; 25] = [
+pub const STATES_EXPECTED: [&str; 29] = [
     "a change waited for a function",
     "a change waited for an engine",
     "a change was given up with a lost region",
+    "a component was dropped",
     "a conflict fell back to its newest head",
     "a conflict was merged",
     "a deleted row was forgotten",
@@ -61,6 +62,9 @@ pub const STATES_EXPECTED: [&str; 25] = [
     "a region went back to the version before",
     "a rollout went on",
     "a sync failed",
+    "a version was released",
+    "a version was retired, or no longer",
+    "a version was to be deleted",
     "a write met a full disk",
     "a write met a full outbox",
     "a write met a region that may not write",
