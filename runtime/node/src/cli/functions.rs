@@ -334,10 +334,10 @@ mod tests {
         )
         .unwrap();
         insta::assert_snapshot!(functions.table(), @r"
-        VERSION       NAME  BYTES  UPLOADED                  TABLE   STATE         ACTIVE IN
-        0123456789ab  cart  48213  2026-11-20T19:33:32.955Z  carts   complete      a, b
-        0123456789ab  cart  48213  2026-11-20T19:33:32.955Z  wishes  distributing
-        fedcba987654        -                                -       -
+        VERSION       NAME  BYTES  UPLOADED                  STATE   TABLE   ROLLOUT       ACTIVE IN
+        0123456789ab  cart  48213  2026-11-20T19:33:32.955Z  kept    carts   complete      a, b
+        0123456789ab  cart  48213  2026-11-20T19:33:32.955Z  kept    wishes  distributing
+        fedcba987654        -                                absent  -       -
         ");
     }
 }

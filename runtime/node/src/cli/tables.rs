@@ -199,8 +199,14 @@ mod tests {
                  "open_rollout":null,"active":{"a":null},"rows":3,"digest":"01"}]}"#,
         )
         .unwrap();
-        insta::assert_snapshot!(tables.table(), @"");
-        insta::assert_snapshot!(tables.items[1].text(), @"");
+        insta::assert_snapshot!(tables.table(), @r"
+        TABLE  VERSION       NAME  ROWS  SINCE                     ROLLOUT
+        carts  0123456789ab  cart  7     2026-11-20T19:33:32.955Z  fedcba987654 paused at stage 1
+        plain  lww                 3
+        ");
+        let shown =
+            "table    plain\nversion  lww\nrows     3\ndigest   01\n\nREGION  USES\na       lww\n";
+        assert_eq!(tables.items[1].text(), shown);
     }
 
     #[test]
@@ -216,6 +222,10 @@ mod tests {
                  "reason":null,"created_at":"2026-11-20T19:33:32.955Z","ended_at":null}]}"#,
         )
         .unwrap();
-        insta::assert_snapshot!(history.table(), @"");
+        insta::assert_snapshot!(history.table(), @r"
+        VERSION       BEFORE        STATE     CREATED                   ENDED                     WHO  REGION  ROLLOUT  WHY
+        fedcba987654  0123456789ab  aborted   2026-11-21T09:00:00.000Z  2026-11-21T09:10:00.000Z  ann  eu      r2       sums; prices are lost
+        0123456789ab  lww           in force  2026-11-20T19:33:32.955Z                                 us      r1
+        ");
     }
 }

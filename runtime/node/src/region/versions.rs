@@ -16,8 +16,8 @@ use super::syncer::Reply;
 use super::{Region, now_ms};
 
 /// After a search that has found something the next one waits so long: what was found goes as stable
-/// rises, and a search reads all history.
-const SEARCH_AGAIN: Duration = Duration::from_secs(30);
+/// rises, a heartbeat or two later as a rule, and a search may read all history.
+const SEARCH_AGAIN: Duration = Duration::from_secs(5);
 
 /// What is known of a version besides its component and its rollouts.
 #[derive(Clone, Debug, Default)]

@@ -5,20 +5,20 @@ use crate::kv::component::{self, ComponentFacts};
 use crate::kv::node::{self, FORMAT, NodeFacts};
 use crate::kv::quarantine::{self, QuarantineId, Quarantined};
 use crate::kv::{
-    conflict, digest, divergence, golden, history, membership, meta, rollout, row, waiting,
+    conflict, digest, divergence, golden, history, membership, meta, rollout, row, version, waiting,
 };
 use crate::{MemoryStore, Pair, SledStore};
 use syncline_core::{
     Ancestor, CHUNK_BYTES_MAX, ComponentChunk, ConflictId, ConflictOutcome, ConflictRecord,
     ConflictSide, ConflictWrite, Diverged, DivergedSide, Divergence, DivergenceWrite,
     FunctionVersion, Hlc, Image, MembershipId, MembershipRecord, RolloutId, RolloutRecord,
-    RowState, SelfTest, ShortDigest, Stamp, TableDigest,
+    RolloutText, RowState, SelfTest, ShortDigest, Stamp, TableDigest, VersionRecord,
 };
 
 const RECEIVED: u8 = Family::Received as u8;
 
 /// The families that a joiner has as the donor has them; of those received it has more.
-const COPIED: [u8; 11] = [3, 4, 5, 6, 12, 13, 14, 15, 18, 19, 22];
+const COPIED: [u8; 13] = [3, 4, 5, 6, 12, 13, 14, 15, 18, 19, 22, 30, 31];
 
 fn hlc(n: u64) -> Hlc {
     Hlc::from_bits(n).unwrap()
@@ -62,8 +62,14 @@ fn put_partition(batch: &mut Batch, store: &MemoryStore, partition: u32, fill: u
         resolved_at_ms: 7,
         has_images: true,
     };
+    let resolved = ConflictRecord {
+        id: ConflictId([partition as u8 + 100; 16]),
+        outcome: ConflictOutcome::Merged(None),
+        ..note.clone()
+    };
+    let writes = [ConflictWrite::Waits(note), ConflictWrite::Resolved(resolved)];
     let limit = crate::ConflictLimit { notes: 10, table_bytes: 1 << 20 };
-    conflict::write(batch, store, partition, &[ConflictWrite::Waits(note)], limit).unwrap();
+    conflict::write(batch, store, partition, &writes, limit).unwrap();
     let side = || DivergedSide {
         region: region("other"),
         digest: ShortDigest([1; 16]),
@@ -74,6 +80,10 @@ fn put_partition(batch: &mut Batch, store: &MemoryStore, partition: u32, fill: u
     let what = Diverged::Outcome { conflict, row: golden::row("c-1") };
     let found = Divergence { partition, what, here: side(), there: side(), found_at_ms: 7 };
     divergence::write(batch, &[DivergenceWrite::Found(found)]);
+}
+
+fn facts_of_gone() -> ComponentFacts {
+    ComponentFacts { bytes: 4, name: String::new(), uploaded_by: String::new(), uploaded_at_ms: 1 }
 }
 
 /// A region's store with something in every family.
@@ -110,6 +120,13 @@ fn full_store(me: &str, fill: u8) -> MemoryStore {
     let done = MembershipRecord::Done { change: MembershipId(golden::id(1, "a")) };
     membership::put(&mut batch, &golden::id(u64::from(fill), "a"), &done);
     membership::put_founders(&mut batch, &[region(me), region("other")]);
+    let gone = FunctionVersion([fill ^ 0x80; 32]);
+    let mut earlier = Batch::new();
+    component::put_whole(&mut earlier, &store, &gone, b"gone", &facts_of_gone()).unwrap();
+    store.commit(earlier).unwrap();
+    component::drop_whole(&mut batch, &store, &gone).unwrap();
+    let upload = VersionRecord::Upload { version: gone, actor: RolloutText::default() };
+    version::put(&mut batch, &golden::id(7, "a"), &upload);
     let garbage = Quarantined {
         id: QuarantineId { source: region("other"), partition: 0, position: 1 },
         reason: "not JSON".to_owned(),
