@@ -103,10 +103,10 @@ impl Observer {
             let Some(at) = watched.get(&conflict.row.table) else { continue };
             if conflict.stamp == Stamp::Function(at.version) {
                 self.count_live(at, &conflict, calls);
-            } else if at.in_shadow {
-                if let Err(TrySendError::Full(conflict)) = self.queue.try_send(conflict) {
-                    self.seen().dropped(at, &conflict);
-                }
+            } else if at.in_shadow
+                && let Err(TrySendError::Full(conflict)) = self.queue.try_send(conflict)
+            {
+                self.seen().dropped(at, &conflict);
             }
         }
     }

@@ -50,7 +50,7 @@ fn a_table_says_what_it_had_and_a_version_goes_when_nobody_needs_it() {
             let table = region.get_json("/v1/tables/carts")?;
             let uses = |name: &&str| table["active"][*name] == second.as_str();
             let in_force = table["version"] == second.as_str();
-            anyhow::ensure!(in_force && REGIONS.iter().all(|name| uses(name)), "{table:#}");
+            anyhow::ensure!(in_force && REGIONS.iter().all(uses), "{table:#}");
             Ok(table)
         })
         .unwrap();
