@@ -1,15 +1,16 @@
 //! The control partition's turn.
 
+mod diverged;
+
 use std::collections::BTreeSet;
 
 use syncline_bus::{Envelope, Lane, encode_control};
-use syncline_core::planted::{self, Bug};
 use syncline_core::{
     Alarm, AskRefused, Barred, CONTROL_PARTITION, ChangeId, ChangeVerdict, ComponentChunk,
-    ControlBody, ControlCommit, ControlPartition, ControlRecord, CreateRefused, Divergence,
-    Forward, FunctionVersion, Hlc, MembershipChange, MembershipId, NewRollout, PassOn,
-    ProposeRefused, Received, RegionId, Rollout, RolloutAsk, RolloutCounters, RolloutId,
-    RolloutState, RolloutText, SelfTest, VersionAsk, VersionRecord, VersionRefused,
+    ControlBody, ControlCommit, ControlPartition, ControlRecord, CreateRefused, Forward,
+    FunctionVersion, Hlc, MembershipChange, MembershipId, NewRollout, PassOn, ProposeRefused,
+    Received, RegionId, RolloutAsk, RolloutCounters, RolloutId, RolloutState, RolloutText,
+    SelfTest, VersionAsk, VersionRecord, VersionRefused,
 };
 use syncline_store::kv::component::{self, ComponentFacts};
 use syncline_store::kv::quarantine::{self, Quarantined};
@@ -20,7 +21,6 @@ use thiserror::Error;
 use crate::forwarding::Forwarding;
 use crate::intake::{FOREIGN, quarantined};
 use crate::replay::{Handled, outcome, read_again};
-use crate::site::Noted;
 use crate::{
     Broken, ControlItem, ControlRead, KeptAction, KeptDone, KeptWork, ReplayRefused, Replayed,
     Site, Sorted, Ticket,
@@ -29,9 +29,6 @@ use crate::{
 /// So often in one turn a region looks whether what it has just said makes something else due. What
 /// is left waits for the next turn.
 const DUE_ROUNDS_MAX: usize = 4;
-
-/// The actor of what a region does to a rollout by itself.
-const BY_ITSELF: &str = "syncline";
 
 /// A component that can be called here.
 #[derive(Clone, Debug)]
@@ -502,28 +499,6 @@ impl ControlApplier {
         })
     }
 
-    /// A version whose table does not hold the same everywhere goes no further until somebody has
-    /// looked. Each divergence pauses a rollout once, also over restarts.
-    fn pause_what_diverged<S>(&mut self, site: &Site<S>, now_ms: u64) -> Vec<Noted> {
-        let noted = site.take_divergences();
-        for Noted { divergence, is_new } in &noted {
-            if planted::is(Bug::DivergencePausesNothing) {
-                continue;
-            }
-            let why = RolloutText::cut(&divergence.to_string());
-            let open = self.control.rollouts().open().filter(|rollout| {
-                let is_named = divergence.tables().contains(&rollout.table);
-                is_named && !is_paused_for(rollout, divergence, *is_new, &why)
-            });
-            for id in open.map(|rollout| rollout.id.clone()).collect::<Vec<_>>() {
-                let actor = RolloutText::cut(BY_ITSELF);
-                // It may be paused already, or have ended.
-                let _ = self.ask(site, &id, RolloutAsk::Pause, (actor, why.clone()), now_ms);
-            }
-        }
-        noted
-    }
-
     /// What is said may make something else due: that a region has a version, that it stamps it.
     fn say_what_is_due<S>(
         &mut self,
@@ -573,17 +548,6 @@ impl ControlApplier {
         let asks = self.control.membership().duty().is_some();
         site.watch(asks || self.control.has_deletions_due());
     }
-}
-
-/// True if the rollout needs no pause for a divergence: it had one, or whoever created it knew.
-fn is_paused_for(rollout: &Rollout, found: &Divergence, is_new: bool, why: &RolloutText) -> bool {
-    if rollout.history.iter().any(|line| line.why == *why) {
-        return true;
-    }
-    // Of several that were found together only the first one has a line.
-    let since = |id: &ChangeId| id.hlc.millis() >= found.found_at_ms;
-    let mut paused = rollout.history.iter().filter(|line| line.actor.as_str() == BY_ITSELF);
-    !is_new && (since(&rollout.id.0) || paused.any(|line| since(&line.id)))
 }
 
 fn write<S: Store>(

@@ -76,7 +76,7 @@ fn held(region: &Region, pk: &str) -> Option<String> {
 
 fn waiting(region: &Region) -> usize {
     let views = runtime().block_on(region.inspect());
-    views.iter().flat_map(|view| view.waiting.values()).map(|n| *n as usize).sum()
+    views.iter().flat_map(|view| view.waiting.values()).sum()
 }
 
 fn deploy(region: &Region, component: &[u8]) {
