@@ -117,8 +117,6 @@ bugs! {
     AnyoneDecides => "anyone-decides",
     /// A step of a rollout counts wherever the rollout is.
     StepsFromAnywhere => "steps-from-anywhere",
-    /// To resume ends every pause, not the one that was seen.
-    ResumeEndsAnyPause => "resume-ends-any-pause",
     /// After an abort a region keeps to the version.
     AbortKeepsStamp => "abort-keeps-stamp",
     /// The first stage has all regions.
@@ -135,14 +133,6 @@ bugs! {
     OwnerNotSucceeded => "owner-not-succeeded",
     /// A rollout goes on though its version was retired or deleted before it was created.
     BarredGoesOn => "barred-goes-on",
-    /// A component is dropped once this region needs it no more, whatever others stamp.
-    DropUnreleased => "drop-unreleased",
-    /// A component is dropped while history or what waits still has its stamp.
-    DropWithoutScan => "drop-without-scan",
-    /// A region releases a version while changes that it stamped with it are not everywhere.
-    ReleaseUnstable => "release-unstable",
-    /// A region releases a version though it may not know yet what was said before.
-    ReleaseUnsettled => "release-unsettled",
     /// The digest of a table does not account for rows that others delete.
     DigestWithoutDeletes => "digest-without-deletes",
     /// A heartbeat says that all is applied which is taken.

@@ -1,6 +1,5 @@
 //! Whether anything that is kept still needs a version.
 
-use syncline_core::planted::{self, Bug};
 use syncline_core::{ChangeId, FunctionVersion, PartitionCount, RowKey, Stamp};
 
 use crate::kv::{history, waiting};
@@ -34,9 +33,6 @@ pub fn find_stamped(
     version: &FunctionVersion,
     mut goes_on: impl FnMut() -> bool,
 ) -> Result<Search, StoreError> {
-    if planted::is(Bug::DropWithoutScan) {
-        return Ok(Search::Nothing);
-    }
     for waits in [true, false] {
         for partition in 0..partitions.get() {
             let prefix =

@@ -42,8 +42,8 @@ pub(crate) fn watched(scene: &mut Scene, writers: &Writers, strike: &mut Strike<
     let deploy = ["deploy", &file, "--table", CARTS, "--stages", &stages, "--bake", "1s"];
     let ran = run_cli(&b.url, &[&deploy[..], &["--watch"]].concat(), "")?;
     ensure!(ran.code == 0, "{}{}", ran.stdout, ran.stderr);
-    let first = newest(a, CARTS)?;
-    ensure!(first["state"] == "complete", "{first:#}");
+    let is_complete = |rollout: &Value| rollout["state"] == "complete";
+    let first = wait_state(a, CARTS, "the rollout to be complete here too", is_complete)?;
     writers.wait_for_more(strike.rng.below(80))?;
 
     let cart = first["previous_version"].as_str().context("there was a version")?.to_owned();

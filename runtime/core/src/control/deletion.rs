@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ControlPartition;
-use crate::planted::{self, Bug};
 use crate::{
     ChangeId, FunctionVersion, Hlc, PartitionCount, PartitionStanding, RegionId, VersionRecord,
 };
@@ -31,19 +30,12 @@ impl ControlPartition {
         if !is_member || standings.len() < partitions.get() as usize {
             return Vec::new();
         }
-        let is_everywhere = standings.values().all(|at| at.stable.get(me) >= stamped_until)
-            || planted::is(Bug::ReleaseUnstable);
+        let is_everywhere = standings.values().all(|at| at.stable.get(me) >= stamped_until);
         let may = |version: &FunctionVersion, deletion: &ChangeId| {
             let said = self.rollouts.last_said(version).max(deletion.hlc);
-            let knows_all = self
-                .chains
-                .links
-                .values()
-                .filter(|link| link.is_counted())
-                .all(|l| l.reached() >= said);
-            (knows_all || planted::is(Bug::ReleaseUnsettled))
-                && is_everywhere
-                && self.rollouts.is_done_with(version)
+            let mut counted = self.chains.links.values().filter(|link| link.is_counted());
+            let knows_all = counted.all(|link| link.reached() >= said);
+            knows_all && is_everywhere && self.rollouts.is_done_with(version)
         };
         let due = self.unreleased().filter(|(version, deletion)| may(version, deletion));
         let released = due.map(|(version, deletion)| VersionRecord::Released {
@@ -67,9 +59,6 @@ impl ControlPartition {
         let Some(view) = self.rollouts.versions().get(version) else { return BTreeSet::new() };
         let counted = self.chains.links.iter().filter(|(_, link)| link.is_counted());
         let mut regions: BTreeSet<RegionId> = counted.map(|(region, _)| region.clone()).collect();
-        if planted::is(Bug::DropUnreleased) {
-            regions.clear();
-        }
         regions.insert(self.chains.me().clone());
         regions.retain(|region| !view.released.contains(region));
         regions

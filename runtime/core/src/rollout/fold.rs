@@ -196,9 +196,7 @@ fn command_said(rollout: &mut Rollout, command: &RolloutCommand, saying: &Saying
             rollout.note(saying, RolloutEvent::Paused);
         }
         RolloutCommand::Resume { pause } => {
-            let is_meant = rollout.paused.as_ref() == Some(pause)
-                || rollout.paused.is_some() && planted::is(Bug::ResumeEndsAnyPause);
-            if is_meant {
+            if rollout.paused.as_ref() == Some(pause) {
                 rollout.paused = None;
                 rollout.reason = None;
                 rollout.go(rollout.place);
