@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
+use serde::de::DeserializeOwned;
 
 use crate::problem::{Code, Problem};
 
@@ -35,6 +36,19 @@ pub(super) fn broken(error: &(dyn std::error::Error + 'static), limit: usize) ->
         cause = error.source();
     }
     Problem::new(Code::BodyIncomplete, "the body ended before its end")
+}
+
+/// What a body says in JSON; nothing at all stands for the default.
+pub(super) fn json_or_default<T: Default + DeserializeOwned>(
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<T, Problem> {
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    check_json(headers)?;
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))
 }
 
 /// Checks that the body is announced as JSON. curl's default for -d is let pass: the body is read as

@@ -92,13 +92,7 @@ pub(super) async fn command(
     body: Bytes,
 ) -> Result<Json<Value>, Problem> {
     let (id, verb) = params::path(at)?;
-    let form: CommandForm = if body.is_empty() {
-        CommandForm::default()
-    } else {
-        body::check_json(&headers)?;
-        serde_json::from_slice(&body)
-            .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?
-    };
+    let form: CommandForm = body::json_or_default(&headers, &body)?;
     let view = found(&api, &id).await?;
     let ask = match verb.as_str() {
         "promote" => RolloutAsk::Promote { to_stage: form.to_stage },

@@ -45,13 +45,7 @@ pub(super) async fn command(
             return Err(Problem::new(Code::RouteNotFound, detail));
         }
     };
-    let form: SaidForm = if body.is_empty() {
-        SaidForm::default()
-    } else {
-        body::check_json(&headers)?;
-        serde_json::from_slice(&body)
-            .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?
-    };
+    let form: SaidForm = body::json_or_default(&headers, &body)?;
     let text = |text: Option<String>| RolloutText::cut(text.as_deref().unwrap_or_default());
     asked(&api, version, ask, (text(form.actor), text(form.why))).await
 }
