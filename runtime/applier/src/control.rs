@@ -10,7 +10,7 @@ use syncline_core::{
     ControlBody, ControlCommit, ControlPartition, ControlRecord, CreateRefused, Forward,
     FunctionVersion, Hlc, MembershipChange, MembershipId, NewRollout, PassOn, ProposeRefused,
     Received, RegionId, RolloutAsk, RolloutCounters, RolloutId, RolloutState, RolloutText,
-    SelfTest, VersionAsk, VersionRecord, VersionRefused,
+    SelfTest, Stamp, VersionAsk, VersionRecord, VersionRefused,
 };
 use syncline_store::kv::component::{self, ComponentFacts};
 use syncline_store::kv::quarantine::{self, Quarantined};
@@ -179,7 +179,7 @@ impl ControlApplier {
         let deleted = rollouts.versions().barred(&version) == Some(Barred::Deleted);
         let actor = new.actor.clone();
         if let Some(current) = rollouts.current(&new.table)
-            && current.version == version
+            && current.version == Stamp::Function(version)
             && current.state != RolloutState::Aborted
         {
             let known = current.id.clone();
@@ -228,7 +228,8 @@ impl ControlApplier {
         Ok(())
     }
 
-    /// Rolls out a version that is here already, from whatever region it came.
+    /// Rolls out a version that is here already, from whatever region it came, or plain
+    /// last-writer-wins.
     pub fn roll_out<S>(
         &mut self,
         site: &Site<S>,
@@ -238,7 +239,9 @@ impl ControlApplier {
         let version = new.version;
         // That it is deleted says more than that it is not here.
         let create = self.control.rollouts().create(new)?;
-        if !self.control.is_here(&version) {
+        if let Some(version) = version.function()
+            && !self.control.is_here(&version)
+        {
             return Err(ControlRefused::NotHere(version));
         }
         self.say(site, ControlBody::Rollout(create), now_ms).map(RolloutId)

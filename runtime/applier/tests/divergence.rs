@@ -191,8 +191,8 @@ fn a_divergence_pauses_the_rollouts_of_its_table_once() {
     let none = RolloutText::default;
     let rollouts = ["t", "other"].map(|table| {
         let table = table.parse().unwrap();
-        let new =
-            NewRollout { table, version, plan: RolloutPlan::default(), actor: none(), why: none() };
+        let (plan, version_of) = (RolloutPlan::default(), version.into());
+        let new = NewRollout { table, version: version_of, plan, actor: none(), why: none() };
         let component = Loaded { version, bytes: FUNCTION.to_vec(), facts: facts.clone() };
         a.control.deploy(&a.site, new, component, THEN_MS).unwrap().0
     });

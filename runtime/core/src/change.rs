@@ -45,6 +45,22 @@ pub enum Stamp {
     Function(FunctionVersion),
 }
 
+impl Stamp {
+    /// The function's version; none where the newest head wins.
+    pub fn function(self) -> Option<FunctionVersion> {
+        match self {
+            Self::Lww => None,
+            Self::Function(version) => Some(version),
+        }
+    }
+}
+
+impl From<FunctionVersion> for Stamp {
+    fn from(version: FunctionVersion) -> Self {
+        Self::Function(version)
+    }
+}
+
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -617,7 +617,7 @@ mod tests {
         b.component_is_here(version);
         let new = crate::NewRollout {
             table: table.clone(),
-            version,
+            version: version.into(),
             plan: crate::RolloutPlan::default(),
             actor: RolloutText::default(),
             why: RolloutText::default(),

@@ -196,7 +196,7 @@ impl Rollouts {
     /// The tables that ever had a rollout to the version, whatever became of it.
     fn tables_of(&self, version: &FunctionVersion) -> Vec<TableName> {
         let names = |record: &RolloutRecord| match record {
-            RolloutRecord::Create(create) => create.version == *version,
+            RolloutRecord::Create(create) => create.version == Stamp::Function(*version),
             _ => false,
         };
         let of_version = self.creations.iter().filter(|(_, all)| all.values().any(names));

@@ -78,9 +78,9 @@ pub struct Ending {
     pub(crate) fault: Option<String>,
 }
 
-/// Replays conflicts by one function that the host has loaded.
+/// Replays conflicts by one function that the host has loaded, or by last-writer-wins.
 pub(crate) struct Replay<'a> {
-    version: FunctionVersion,
+    version: Stamp,
     needs_ancestor: bool,
     fuel_limit: u64,
     metered: Metered<'a>,
@@ -100,10 +100,21 @@ struct Call {
     ppm: u32,
 }
 
+/// Whether it is to be given ancestors. None: the host has not loaded the function.
+pub(crate) fn needs_ancestor(host: &Host, version: Stamp) -> Option<bool> {
+    match version {
+        Stamp::Lww => Some(false),
+        Stamp::Function(version) => Some(host.manifest(&version)?.needs_ancestor),
+    }
+}
+
 impl<'a> Replay<'a> {
     /// None: the host has not loaded the function.
-    pub(crate) fn by(host: &'a Host, version: FunctionVersion) -> Option<Self> {
-        let manifest = host.manifest(&version)?;
+    pub(crate) fn by(host: &'a Host, version: Stamp) -> Option<Self> {
+        let fuel_limit = match version {
+            Stamp::Lww => 0,
+            Stamp::Function(version) => host.manifest(&version)?.limits.fuel,
+        };
         let report = ReplayReport {
             version: version.to_string(),
             replayed: 0,
@@ -114,7 +125,7 @@ impl<'a> Replay<'a> {
             fuel: None,
             differences: Vec::new(),
         };
-        let (needs_ancestor, fuel_limit) = (manifest.needs_ancestor, manifest.limits.fuel);
+        let needs_ancestor = needs_ancestor(host, version)?;
         Some(Self { version, needs_ancestor, fuel_limit, metered: Metered::new(host), report })
     }
 
@@ -124,7 +135,7 @@ impl<'a> Replay<'a> {
             self.report.skipped.waiting += 1;
             return;
         }
-        let outcome = match record.replay(&self.version, self.needs_ancestor, &self.metered) {
+        let outcome = match record.replay(self.version, self.needs_ancestor, &self.metered) {
             Ok(Replayed::Outcome(outcome)) => outcome,
             Ok(Replayed::NoImages) => {
                 self.report.skipped.no_images += 1;
@@ -150,8 +161,7 @@ impl<'a> Replay<'a> {
         }
         report.different += 1;
         if report.differences.len() < SHOWN_MAX {
-            let by = Stamp::Function(self.version);
-            report.differences.push(Difference::of(record, by, &outcome));
+            report.differences.push(Difference::of(record, self.version, &outcome));
         }
     }
 
@@ -230,10 +240,7 @@ impl Ending {
             ConflictOutcome::Waiting { reason } => ("waiting", Some(reason.clone())),
         };
         Self {
-            by: match by {
-                Stamp::Lww => "lww".to_owned(),
-                Stamp::Function(version) => version.to_string(),
-            },
+            by: by.to_string(),
             outcome: word,
             result: record.result_of(outcome).and_then(raw),
             fault,

@@ -83,7 +83,7 @@ fn deploy(region: &Region, component: &[u8]) {
     let admitted = region.admit(component).unwrap();
     let rollout = NewRollout {
         table: "carts".parse().unwrap(),
-        version: admitted.version,
+        version: admitted.version.into(),
         plan: RolloutPlan::default(),
         actor: RolloutText::default(),
         why: RolloutText::default(),
@@ -93,7 +93,7 @@ fn deploy(region: &Region, component: &[u8]) {
 
 fn rollout(region: &Region, version: FunctionVersion) -> Option<Rollout> {
     let views = runtime().block_on(region.rollouts());
-    views.into_iter().map(|view| view.rollout).find(|rollout| rollout.version == version)
+    views.into_iter().map(|view| view.rollout).find(|rollout| rollout.version == version.into())
 }
 
 /// Both write the row before they hear of the other's write.

@@ -84,7 +84,7 @@ mod tests {
         control.say(hlc(1), ControlBody::Component(chunks[0].clone()));
         let new = NewRollout {
             table: "t".parse().unwrap(),
-            version,
+            version: version.into(),
             plan: RolloutPlan::default(),
             actor: RolloutText::default(),
             why: RolloutText::default(),

@@ -44,7 +44,7 @@ pub fn roll_out(
     let id = RolloutId(ChangeId { hlc: at(0), region: first.clone() });
     let create = CreateRollout {
         table: table(number),
-        version: function.version(),
+        version: function.version().into(),
         previous: None,
         plan: RolloutPlan::default(),
         actor: RolloutText::default(),

@@ -96,7 +96,8 @@ impl Reference {
         let mut reference = Self::default();
         for (id, record) in sorted {
             if let RolloutRecord::Create(create) = record {
-                reference.create(id, create, is_barred(versions, create.version, id));
+                let barred = create.version.function().is_some_and(|v| is_barred(versions, v, id));
+                reference.create(id, create, barred);
             }
             reference.take(id, record);
         }

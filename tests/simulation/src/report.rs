@@ -46,7 +46,7 @@ pub const FAULTS_EXPECTED: [&str; 23] = [
 ];
 
 /// States that many runs must meet.
-pub const STATES_EXPECTED: [&str; 35] = [
+pub const STATES_EXPECTED: [&str; 36] = [
     "a change waited for a function",
     "a change waited for an engine",
     "a change was given up with a lost region",
@@ -69,6 +69,7 @@ pub const STATES_EXPECTED: [&str; 35] = [
     "another outcome was found",
     "another state was found",
     "a sync failed",
+    "a table went back to the last writer",
     "a version was released",
     "a version was retired, or no longer",
     "a version was to be deleted",

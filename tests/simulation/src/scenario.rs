@@ -186,7 +186,8 @@ pub enum Step {
     RollOut {
         region: Pick,
         table: Pick,
-        function: Function,
+        /// None: the table is to be last-writer-wins again.
+        function: Option<Function>,
         plan: Plan,
     },
     Ask {

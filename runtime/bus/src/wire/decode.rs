@@ -4,7 +4,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use syncline_core::{
     Change, ChangeId, ChangeRecord, ControlRecord, Heartbeat, Operation, RegionId, RowKey, RowPk,
-    Stamp,
 };
 
 use super::civil::rfc3339;
@@ -134,10 +133,7 @@ fn change(envelope: &Envelope, headers: &Headers<'_>, json: &str) -> Result<Chan
     let after = fields::image("after_image", json.after_image)?;
     let operation = Operation::of(before.as_ref(), after.as_ref());
     check_same("operation", &json.operation.0, operation_word(operation))?;
-    let stamp = match &*json.merge_function.0 {
-        "lww" => Stamp::Lww,
-        text => Stamp::Function(fields::version(text)?),
-    };
+    let stamp = fields::stamp(&json.merge_function.0)?;
     let change = Change { id, context: json.context.0, operation, before, after, stamp };
     let prev = fields::hlc("prev", &json.prev)?;
     let record = ChangeRecord { row, change, prev };

@@ -69,7 +69,7 @@ impl<'de> Deserialize<'de> for Outcomes {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut outcomes = BTreeMap::new();
                 while let Some(stamp) = map.next_key::<Text<'_>>()? {
-                    let stamp = stamp_of(&stamp.0).map_err(Error::custom)?;
+                    let stamp = fields::stamp(&stamp.0).map_err(Error::custom)?;
                     let Digests(digests) = map.next_value::<Digests<OUTCOMES_MAX>>()?;
                     for (conflict, result) in digests {
                         let conflict: ConflictId = conflict.parse().map_err(Error::custom)?;
@@ -83,10 +83,6 @@ impl<'de> Deserialize<'de> for Outcomes {
         }
         deserializer.deserialize_map(Stamps).map(Self)
     }
-}
-
-fn stamp_of(text: &str) -> Result<Stamp, Reason> {
-    if text == "lww" { Ok(Stamp::Lww) } else { fields::version(text).map(Stamp::Function) }
 }
 
 /// Names with a digest each, `MAX` at most, none of them twice.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use syncline_core::{ChangeId, FunctionVersion, Hlc, Image, RegionId};
+use syncline_core::{ChangeId, FunctionVersion, Hlc, Image, RegionId, Stamp};
 
 use super::CONTENT_TYPE;
 use super::entries::{Tags, Text};
@@ -140,6 +140,10 @@ pub(super) fn version(text: &str) -> Result<FunctionVersion, Reason> {
         return Err(format!("{shown:?} is no version of a function"));
     }
     text.parse().map_err(|error: syncline_core::InvalidId| error.to_string())
+}
+
+pub(super) fn stamp(text: &str) -> Result<Stamp, Reason> {
+    if text == "lww" { Ok(Stamp::Lww) } else { version(text).map(Stamp::Function) }
 }
 
 pub(super) fn image(what: &str, json: &RawValue) -> Result<Option<Image>, Reason> {

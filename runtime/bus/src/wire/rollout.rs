@@ -214,7 +214,7 @@ pub(super) fn create(json: &str) -> Result<RolloutRecord, Reason> {
     let stages = json.stages.0.into_iter().map(stage).collect::<Result<_, Reason>>()?;
     Ok(RolloutRecord::Create(Box::new(CreateRollout {
         table: json.table_name.0.parse().map_err(|error| format!("table_name: {error}"))?,
-        version: fields::version(&json.version.0)?,
+        version: fields::stamp(&json.version.0)?,
         previous,
         plan: RolloutPlan {
             stages,

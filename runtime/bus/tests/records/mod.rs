@@ -171,7 +171,7 @@ pub fn create(previous: Option<RolloutId>) -> ControlRecord {
     };
     rollout(RolloutRecord::Create(Box::new(CreateRollout {
         table: "carts".parse().unwrap(),
-        version: FunctionVersion([0xab; 32]),
+        version: FunctionVersion([0xab; 32]).into(),
         previous,
         plan: if is_first { RolloutPlan::default() } else { plan },
         actor: text("ana"),
@@ -363,25 +363,30 @@ fn any_version() -> impl Strategy<Value = FunctionVersion> {
     any::<[u8; 32]>().prop_map(FunctionVersion)
 }
 
+fn any_stamp() -> impl Strategy<Value = Stamp> {
+    prop_oneof![Just(Stamp::Lww), any_version().prop_map(Stamp::Function)]
+}
+
 pub fn any_change() -> impl Strategy<Value = ChangeRecord> {
-    let stamp = prop_oneof![Just(Stamp::Lww), any_version().prop_map(Stamp::Function)];
     let images = (any_image(), any_image());
     let id = (any_region(), any_chain());
-    (any_row(), id, images, stamp).prop_flat_map(|(row, (region, (hlc, prev)), images, stamp)| {
-        let (before, after) = images;
-        any_vector(hlc).prop_map(move |context| ChangeRecord {
-            row: row.clone(),
-            change: Change {
-                id: ChangeId { hlc, region: region.clone() },
-                context,
-                operation: Operation::of(before.as_ref(), after.as_ref()),
-                before: before.clone(),
-                after: after.clone(),
-                stamp,
-            },
-            prev,
-        })
-    })
+    (any_row(), id, images, any_stamp()).prop_flat_map(
+        |(row, (region, (hlc, prev)), images, stamp)| {
+            let (before, after) = images;
+            any_vector(hlc).prop_map(move |context| ChangeRecord {
+                row: row.clone(),
+                change: Change {
+                    id: ChangeId { hlc, region: region.clone() },
+                    context,
+                    operation: Operation::of(before.as_ref(), after.as_ref()),
+                    before: before.clone(),
+                    after: after.clone(),
+                    stamp,
+                },
+                prev,
+            })
+        },
+    )
 }
 
 pub fn any_heartbeat() -> impl Strategy<Value = Heartbeat> {
@@ -461,7 +466,7 @@ pub fn any_control() -> impl Strategy<Value = ControlRecord> {
             let (index, bytes) = (index % count, bytes.into());
             ControlBody::Component(ComponentChunk { version, index, count, bytes })
         });
-    let create = (any_table(), any_version(), prop::option::of(id())).prop_map(
+    let create = (any_table(), any_stamp(), prop::option::of(id())).prop_map(
         |(table, version, previous)| {
             let ControlBody::Rollout(RolloutRecord::Create(like)) = create(previous).body else {
                 panic!("a creation")

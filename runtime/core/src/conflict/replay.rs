@@ -1,7 +1,7 @@
 //! A recorded conflict once more, by a function that may be another.
 
 use super::{Ancestor, ConflictOutcome, ConflictRecord};
-use crate::{FunctionVersion, HostFault, MergeFunctions, MergeInput, MergeSide};
+use crate::{HostFault, MergeFunctions, MergeInput, MergeSide, Stamp};
 
 /// What came of a recorded conflict that was replayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Replayed {
 }
 
 impl ConflictRecord {
-    /// Folds the recorded heads with `version`, as a row that has them would: pairwise, oldest
+    /// Folds the recorded heads by `stamp`, as a row that has them would: pairwise, oldest
     /// first, each with its recorded ancestor; one guest fault, and the outcome is the newest head.
     ///
     /// Ancestors that were folded themselves stay as they were recorded, so of conflicts that build
@@ -27,13 +27,20 @@ impl ConflictRecord {
     /// The host's: they say nothing about the function.
     pub fn replay(
         &self,
-        version: &FunctionVersion,
+        stamp: Stamp,
         needs_ancestor: bool,
         functions: &dyn MergeFunctions,
     ) -> Result<Replayed, HostFault> {
         if !self.has_images {
             return Ok(Replayed::NoImages);
         }
+        let version = match stamp {
+            Stamp::Function(version) => version,
+            Stamp::Lww => {
+                let newest = self.sides.last().and_then(|side| side.image.clone());
+                return Ok(Replayed::Outcome(ConflictOutcome::Merged(newest)));
+            }
+        };
         let Some((oldest, newer)) = self.sides.split_first() else {
             return Ok(Replayed::Outcome(ConflictOutcome::Merged(None)));
         };
@@ -49,7 +56,7 @@ impl ConflictRecord {
                 older: MergeSide::of_older(&before.change, before.operation, image.as_ref()),
                 newer: MergeSide::of(&side.change, side.operation, side.image.as_ref()),
             };
-            match functions.merge(version, &input)? {
+            match functions.merge(&version, &input)? {
                 Ok(merged) => image = merged,
                 Err(fault) => return Ok(Replayed::Outcome(ConflictOutcome::of_fault(&fault))),
             }

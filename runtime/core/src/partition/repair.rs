@@ -4,8 +4,7 @@ use super::advance::conflict_record;
 use super::batch::{Batch, Touched};
 use super::commit::{ConflictWrite, LoadError};
 use crate::{
-    ConflictOutcome, ConflictRecord, HostFault, Image, Replayed, Row, RowKey, RowPk, Stamp,
-    TableDigest, TableName,
+    ConflictRecord, HostFault, Image, Replayed, Row, RowKey, RowPk, TableDigest, TableName,
 };
 
 /// What became of a row that was looked at.
@@ -159,13 +158,7 @@ impl Row {
             heads.eq(self.state().heads.iter())
         };
         let Some(mut record) = recorded.filter(sides) else { return Ok(None) };
-        let replayed = match record.stamp {
-            Stamp::Lww => {
-                let newest = record.sides.last().and_then(|side| side.image.clone());
-                Replayed::Outcome(ConflictOutcome::Merged(newest))
-            }
-            Stamp::Function(version) => record.replay(&version, true, functions)?,
-        };
+        let replayed = record.replay(record.stamp, true, functions)?;
         let Replayed::Outcome(outcome) = replayed else { return Ok(None) };
         record.outcome = outcome;
         record.resolved_at_ms = now_ms;

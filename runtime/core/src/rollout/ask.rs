@@ -6,15 +6,15 @@ use super::plan::{PlanRefused, RolloutPlan};
 use super::record::{CreateRollout, PreviousRollout, RolloutCommand, RolloutEnd};
 use super::view::{Rollout, RolloutState};
 use super::{RolloutId, RolloutPlace, RolloutRecord, RolloutText, Rollouts};
-use crate::{Barred, FunctionVersion, RegionId, TableName};
+use crate::{Barred, FunctionVersion, RegionId, Stamp, TableName};
 
 /// A rollout, as it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRollout {
     /// The table.
     pub table: TableName,
-    /// The version.
-    pub version: FunctionVersion,
+    /// What the table is to get: a version of a function, or plain last-writer-wins.
+    pub version: Stamp,
     /// How it is to go.
     pub plan: RolloutPlan,
     /// Who asks.
@@ -31,8 +31,8 @@ pub enum CreateRefused {
     Open {
         /// The other rollout.
         id: RolloutId,
-        /// Its version.
-        version: FunctionVersion,
+        /// What it brings.
+        version: Stamp,
     },
     /// The plan does not fit.
     #[error(transparent)]
@@ -131,11 +131,14 @@ fn names(regions: &[RegionId]) -> String {
 impl Rollouts {
     /// The record that would create a rollout.
     pub fn create(&self, new: NewRollout) -> Result<RolloutRecord, CreateRefused> {
-        match self.versions.barred(&new.version) {
-            Some(Barred::Retired) => Err(CreateRefused::Retired { version: new.version }),
-            Some(Barred::Deleted) => Err(CreateRefused::Deleted { version: new.version }),
-            None => self.create_uploaded(new),
+        if let Stamp::Function(version) = new.version {
+            match self.versions.barred(&version) {
+                Some(Barred::Retired) => return Err(CreateRefused::Retired { version }),
+                Some(Barred::Deleted) => return Err(CreateRefused::Deleted { version }),
+                None => {}
+            }
         }
+        self.create_uploaded(new)
     }
 
     /// The same behind a record that says that the version is uploaded again.

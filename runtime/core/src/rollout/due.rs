@@ -19,7 +19,7 @@ impl Rollouts {
     /// What this region stamps the table's changes with: what it last said that it does.
     pub fn stamp(&self, table: &TableName) -> Stamp {
         let stamped = self.standing(table).stamped;
-        stamped.map_or(Stamp::Lww, |rollout| Stamp::Function(rollout.version))
+        stamped.map_or(Stamp::Lww, |rollout| rollout.version)
     }
 
     /// False while this region is about to stamp another version than it does: then what it wrote
@@ -46,7 +46,11 @@ impl Rollouts {
         for table in self.tables() {
             let standing = self.standing(table);
             for rollout in [standing.base, standing.open].into_iter().flatten() {
-                due.extend(self.due_test(rollout, tested(&rollout.version)));
+                let tested = match rollout.version {
+                    Stamp::Lww => Some(Ok(SelfTest::BUILT_IN)),
+                    Stamp::Function(version) => tested(&version),
+                };
+                due.extend(self.due_test(rollout, tested));
             }
             due.extend(self.due_stamp(&standing));
         }
@@ -65,7 +69,8 @@ impl Rollouts {
             let Standing { base, open, .. } = self.standing(table);
             [base, open].into_iter().flatten()
         });
-        let mut versions: Vec<_> = asked.filter(untested).map(|rollout| rollout.version).collect();
+        let versions = asked.filter(untested).filter_map(|rollout| rollout.version.function());
+        let mut versions: Vec<_> = versions.collect();
         versions.sort();
         versions.dedup();
         versions

@@ -6,7 +6,7 @@ use super::record::{CreateRollout, RolloutCommand, RolloutDecision, RolloutEnd};
 use super::view::{RegionProgress, Rollout, RolloutEvent, RolloutHistory, RolloutState};
 use super::{RolloutId, RolloutPlace, RolloutRecord, RolloutText};
 use crate::planted::{self, Bug};
-use crate::{ChangeId, RegionId, Versions};
+use crate::{ChangeId, RegionId, Stamp, Versions};
 
 /// So many lines of a rollout's history are kept in memory and shown, the last ones: someone
 /// who pauses and resumes in a loop must not fill it up.
@@ -111,7 +111,7 @@ impl Folding<'_> {
             id: rollout_id.clone(),
             table: table.clone(),
             version: *version,
-            previous_version: before.map(|rollout| rollout.version),
+            previous_version: before.map_or(Stamp::Lww, |rollout| rollout.version),
             plan: plan.clone(),
             state: RolloutState::Distributing,
             place: RolloutPlace::Distributing,
@@ -124,7 +124,8 @@ impl Folding<'_> {
         rollout.note(&saying, RolloutEvent::Created);
         if wins {
             self.last = Some(rollout_id.clone());
-            if let Some(barred) = self.versions.barred_at(version, id) {
+            let barred = version.function().and_then(|v| self.versions.barred_at(&v, id));
+            if let Some(barred) = barred {
                 let (actor, why) = (&RolloutText::default(), &RolloutText::cut(barred.as_str()));
                 rollout.abort(&Saying { id, actor, why });
             }

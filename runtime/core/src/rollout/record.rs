@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::gates::GateReading;
 use super::plan::{RolloutPlan, STAGES_MAX};
 use super::report::RolloutCounters;
-use crate::{ChangeId, FunctionVersion, Malformed, RegionId, TableName};
+use crate::{ChangeId, Malformed, RegionId, Stamp, TableName};
 
 /// The longest text in a record of a rollout, in bytes: a name, or a sentence or two. Every region
 /// keeps it for good.
@@ -146,6 +146,9 @@ pub struct SelfTest {
 }
 
 impl SelfTest {
+    /// Of last-writer-wins, which every region has: there is nothing to test.
+    pub const BUILT_IN: Self = Self { digest: [0; 32], profile: 0 };
+
     /// The digest as 64 hexadecimal digits.
     pub fn hex(&self) -> String {
         hex::encode(self.digest)
@@ -179,13 +182,13 @@ pub struct PreviousRollout {
     pub ended: RolloutEnd,
 }
 
-/// A table is to get a version.
+/// A table is to resolve its conflicts otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateRollout {
     /// The table.
     pub table: TableName,
-    /// The version.
-    pub version: FunctionVersion,
+    /// What it is to get: a version of a function, or plain last-writer-wins.
+    pub version: Stamp,
     /// The table's last rollout, as far as the creating region knew. Of two rollouts made apart
     /// after the same one the later loses.
     pub previous: Option<PreviousRollout>,
@@ -242,7 +245,7 @@ pub enum RolloutDecision {
 /// What a region says of a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RolloutRecord {
-    /// A table is to get a version.
+    /// A table is to resolve its conflicts otherwise.
     Create(Box<CreateRollout>),
     /// The region has the component, compiled, and it passed the self-test.
     Ready {

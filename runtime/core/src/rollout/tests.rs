@@ -44,8 +44,8 @@ fn staged() -> RolloutPlan {
     RolloutPlan { stages, ..RolloutPlan::default() }
 }
 
-fn new(version: FunctionVersion, plan: RolloutPlan) -> NewRollout {
-    NewRollout { table: table(), version, plan, actor: none(), why: none() }
+fn new(version: impl Into<Stamp>, plan: RolloutPlan) -> NewRollout {
+    NewRollout { table: table(), version: version.into(), plan, actor: none(), why: none() }
 }
 
 fn known_to(me: &str) -> Rollouts {
@@ -100,7 +100,7 @@ impl Play {
         id
     }
 
-    fn create(&mut self, name: &str, version: FunctionVersion, plan: RolloutPlan) -> RolloutId {
+    fn create(&mut self, name: &str, version: impl Into<Stamp>, plan: RolloutPlan) -> RolloutId {
         let create = self.side(name).create(new(version, plan)).unwrap();
         RolloutId(self.say(name, create))
     }
@@ -153,6 +153,49 @@ impl Play {
 
 fn stamped(versions: [Option<FunctionVersion>; 3]) -> [Stamp; 3] {
     versions.map(|version| version.map_or(Stamp::Lww, Stamp::Function))
+}
+
+#[test]
+fn a_table_goes_back_to_the_last_writer_stage_by_stage() {
+    let mut play = Play::new();
+    play.create("a", V1, RolloutPlan::default());
+    play.run(0);
+    assert_eq!(play.stamps(), stamped([Some(V1); 3]));
+    // Every region has it: no component is fetched, no self-test is made.
+    play.test = |_| Err(RolloutText::cut("nothing can be tested here"));
+    let back = play.create("b", Stamp::Lww, RolloutPlan { bake_ms: 100, ..staged() });
+    play.run(0);
+    assert_eq!(play.side("a").to_test(), vec![]);
+    assert_eq!(play.stamps(), stamped([None, Some(V1), Some(V1)]));
+    let shown = play.side("c").get(&back).unwrap();
+    assert_eq!((shown.version, shown.previous_version), (Stamp::Lww, V1.into()));
+    assert!(shown.regions.values().all(|at| at.self_test == Some(SelfTest::BUILT_IN)));
+    for now_ms in [100, 200] {
+        play.run(now_ms);
+    }
+    assert_eq!((play.state(&back), play.stamps()), (RolloutState::Complete, stamped([None; 3])));
+    // The version is needed no longer, and nothing needs a profile for lww.
+    assert_eq!(play.side("a").uses(&V1, |_| Hlc::MAX), vec![]);
+    assert!(play.side("a").profiles().keys().eq([&V1]));
+    // And forward again, to the version that was there.
+    play.test = |_| Ok(PASSED);
+    let again = play.create("c", V1, RolloutPlan::default());
+    play.run(200);
+    assert_eq!(play.side("a").get(&again).unwrap().previous_version, Stamp::Lww);
+    assert_eq!(play.stamps(), stamped([Some(V1); 3]));
+}
+
+#[test]
+fn who_aborts_the_way_back_keeps_the_version() {
+    let mut play = Play::new();
+    play.create("a", V1, RolloutPlan::default());
+    play.run(0);
+    let back = play.create("a", Stamp::Lww, RolloutPlan { bake_ms: 100, ..staged() });
+    play.run(0);
+    assert_eq!(play.stamps(), stamped([None, Some(V1), Some(V1)]));
+    assert_eq!(play.ask("b", &back, RolloutAsk::Abort), Ok(true));
+    play.run(0);
+    assert_eq!(play.stamps(), stamped([Some(V1); 3]));
 }
 
 #[test]
@@ -233,7 +276,7 @@ fn an_abort_goes_back_to_the_last_complete_version() {
         play.run(0);
         assert_eq!(play.state(&rollout), RolloutState::Aborted);
         assert_eq!(play.stamps(), stamped([Some(V1); 3]));
-        assert_eq!(play.side("a").get(&rollout).unwrap().previous_version, Some(V1));
+        assert_eq!(play.side("a").get(&rollout).unwrap().previous_version, V1.into());
         assert_eq!(play.ask("c", &rollout, RolloutAsk::Abort), Ok(false));
         let late = play.ask("c", &rollout, RolloutAsk::Pause);
         assert_eq!(late, Err(AskRefused::Ended { state: RolloutState::Aborted }));
@@ -465,7 +508,7 @@ fn a_rollout_ends_as_the_one_that_follows_it_says() {
     a.insert(at(20, "b"), RolloutRecord::Create(create));
     assert_eq!(a.get(&id(10, "a")).unwrap().state, RolloutState::Complete);
     let second = a.get(&id(20, "b")).unwrap();
-    assert_eq!((second.state, second.previous_version), (RolloutState::Distributing, Some(V1)));
+    assert_eq!((second.state, second.previous_version), (RolloutState::Distributing, V1.into()));
 }
 
 #[test]

@@ -43,6 +43,7 @@ impl Rollouts {
     pub fn profiles(&self) -> BTreeMap<FunctionVersion, u32> {
         let mut first: BTreeMap<FunctionVersion, (&ChangeId, u32)> = BTreeMap::new();
         for rollout in self.iter() {
+            let Stamp::Function(version) = rollout.version else { continue };
             let sayings = || self.sayings.get(&rollout.id).into_iter().flatten();
             if !sayings().any(|(_, record)| matches!(record, RolloutRecord::Active { .. })) {
                 continue;
@@ -52,7 +53,7 @@ impl Rollouts {
                 _ => None,
             });
             let Some(tested) = tested else { continue };
-            let known = first.entry(rollout.version).or_insert(tested);
+            let known = first.entry(version).or_insert(tested);
             *known = tested.min(*known);
         }
         first.into_iter().map(|(version, (_, profile))| (version, profile)).collect()
@@ -69,11 +70,12 @@ impl Rollouts {
         let mut uses = Vec::new();
         for (table, folded) in &self.tables {
             let rollouts = || folded.rollouts.values();
-            let of_version = rollouts().filter(|rollout| rollout.version == *version);
+            let of_version =
+                rollouts().filter(|rollout| rollout.version == Stamp::Function(*version));
             let open = of_version.filter(|rollout| rollout.state.is_open());
             uses.extend(open.map(|rollout| VersionUse::Open(rollout.id.clone())));
             let in_force = rollouts().rfind(|rollout| rollout.state == RolloutState::Complete);
-            if in_force.is_some_and(|rollout| rollout.version == *version) {
+            if in_force.is_some_and(|rollout| rollout.version == Stamp::Function(*version)) {
                 uses.push(VersionUse::InForce(table.clone()));
             }
             for (region, until) in self.stamped_until(table, version) {
@@ -134,7 +136,7 @@ impl Rollouts {
         let mut until = BTreeMap::new();
         for (id, rollout) in steps {
             let stamps = rollout.and_then(|rollout| self.get(rollout));
-            if stamps.is_some_and(|rollout| rollout.version == *version) {
+            if stamps.is_some_and(|rollout| rollout.version == Stamp::Function(*version)) {
                 until.insert(id.region.clone(), None);
             } else if let Some(open @ None) = until.get_mut(&id.region) {
                 *open = Some(id.hlc);

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::{RolloutEnd, RolloutId, RolloutPlace, RolloutPlan, RolloutText, SelfTest};
 use crate::planted::{self, Bug};
-use crate::{ChangeId, FunctionVersion, RegionId, TableName};
+use crate::{ChangeId, RegionId, Stamp, TableName};
 
 /// How far a rollout is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,11 +126,10 @@ pub struct Rollout {
     pub id: RolloutId,
     /// The table.
     pub table: TableName,
-    /// The version.
-    pub version: FunctionVersion,
-    /// The version before it, that an abort goes back to; none where the table was
-    /// last-writer-wins.
-    pub previous_version: Option<FunctionVersion>,
+    /// What it brings.
+    pub version: Stamp,
+    /// What the table had before, that an abort goes back to.
+    pub previous_version: Stamp,
     /// How it is to go.
     pub plan: RolloutPlan,
     /// How far it is.

@@ -9,7 +9,7 @@ use axum::extract::{FromRequest as _, Multipart, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use syncline_core::{FunctionVersion, RolloutState, TableName};
+use syncline_core::{FunctionVersion, RolloutState, Stamp, TableName};
 use syncline_host::{Admitted, COMPONENT_BYTES_MAX, LoadError, Refused};
 use syncline_store::kv::component::{self, ComponentFacts};
 use syncline_verifier::{Case, Report};
@@ -86,7 +86,7 @@ pub(super) async fn upload(
         Ok((admitted, was_loaded, component, verified))
     })
     .await?;
-    let new = rollout.rollout(table, admitted.version)?;
+    let new = rollout.rollout(table, admitted.version.into())?;
     if plan {
         let planned = super::plan::of_upload(&api, &new, verified.as_ref()).await;
         if !was_loaded {
@@ -340,7 +340,8 @@ async fn all(api: &Api) -> Result<Vec<Value>, Problem> {
     // Of several rollouts of a version to a table the last counts.
     for view in api.region.rollouts().await {
         if view.rollout.state != RolloutState::Superseded {
-            let of_version = tables.entry(view.rollout.version).or_default();
+            let Stamp::Function(version) = view.rollout.version else { continue };
+            let of_version = tables.entry(version).or_default();
             of_version.insert(view.rollout.table.clone(), view);
         }
     }

@@ -1,7 +1,7 @@
 //! What a rollout would do, without doing it.
 
 use serde_json::{Value, json};
-use syncline_core::{CreateRefused, NewRollout};
+use syncline_core::{CreateRefused, NewRollout, Stamp};
 use syncline_host::Manifest;
 use syncline_verifier::Report;
 
@@ -45,9 +45,9 @@ async fn plan(
     let rollouts = api.region.rollouts().await;
     let mut of_table = rollouts.iter().filter(|view| view.rollout.table == new.table);
     let in_force = of_table.rfind(|view| view.rollout.state.as_str() == "complete");
-    let replaces = in_force.map(|view| view.rollout.version);
-    let then = api.region.manifest(&version);
-    let now = replaces.and_then(|version| api.region.manifest(&version));
+    let replaces = in_force.map_or(Stamp::Lww, |view| view.rollout.version);
+    let manifest = |stamp: Stamp| stamp.function().and_then(|v| api.region.manifest(&v));
+    let (then, now) = (manifest(version), manifest(replaces));
     let changes = match (&now, &then) {
         (Some(now), Some(then)) => changes(now, then),
         _ => Vec::new(),
@@ -59,7 +59,11 @@ async fn plan(
     };
     let links = api.region.links();
     let regions = links.iter().map(|link| {
-        let has_it = if link.own { Some(then.is_some()) } else { has_it(link.region.as_str()) };
+        let has_it = match version {
+            Stamp::Lww => Some(true),
+            Stamp::Function(_) if link.own => Some(then.is_some()),
+            Stamp::Function(_) => has_it(link.region.as_str()),
+        };
         json!({
             "region": link.region.as_str(),
             "stage": new.plan.stage_of(&link.region),
@@ -71,7 +75,7 @@ async fn plan(
     let mut plan = json!({
         "table": new.table.as_str(),
         "version": version.to_string(),
-        "replaces": replaces.map(|version| version.to_string()),
+        "replaces": replaces.to_string(),
         "stages": stages,
         "regions": regions.collect::<Vec<_>>(),
         "changes": changes,

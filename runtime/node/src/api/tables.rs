@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value, json};
 use syncline_core::{
-    FunctionVersion, Rollout, RolloutEvent, RolloutPlace, RolloutState, TableDigest, TableName,
+    Rollout, RolloutEvent, RolloutPlace, RolloutState, Stamp, TableDigest, TableName,
 };
 
 use super::params::{self, PathOf};
@@ -104,7 +104,7 @@ impl Registry {
         let digest = self.digests.get(table).copied().unwrap_or_default();
         json!({
             "table": table.as_str(),
-            "version": in_force.map(|view| view.rollout.version.to_string()),
+            "version": in_force.map_or(Stamp::Lww, |view| view.rollout.version).to_string(),
             "name": in_force.and_then(name),
             "rollout_id": in_force.map(|view| view.rollout.id.to_string()),
             "since": in_force.and_then(|view| ended_at(&view.rollout)),
@@ -121,14 +121,17 @@ impl Registry {
         })
     }
 
-    /// The version that each region stamps its changes with; null where the last writer wins.
+    /// What each region stamps its changes with.
     fn active(&self, table: &TableName) -> Map<String, Value> {
-        let mut active: Map<String, Value> =
-            self.regions.iter().map(|region| (region.clone(), Value::Null)).collect();
+        let mut active: Map<String, Value> = self
+            .regions
+            .iter()
+            .map(|region| (region.clone(), json!(Stamp::Lww.to_string())))
+            .collect();
         for view in self.of_table(table) {
             let at = view.rollout.regions.iter().filter(|(_, progress)| progress.is_active());
             for (region, _) in at {
-                active.insert(region.to_string(), shown_version(&view.rollout.version));
+                active.insert(region.to_string(), json!(view.rollout.version.to_string()));
             }
         }
         active
@@ -141,9 +144,9 @@ fn line(view: &RolloutView, in_force: bool) -> Value {
     let said =
         |text: fn(&syncline_core::RolloutHistory) -> &str| created.map(text).and_then(text_or_null);
     json!({
-        "version": shown_version(&rollout.version),
+        "version": rollout.version.to_string(),
         "name": name(view),
-        "previous_version": rollout.previous_version.as_ref().map(shown_version),
+        "previous_version": rollout.previous_version.to_string(),
         "rollout_id": rollout.id.to_string(),
         "state": rollout.state.as_str(),
         "in_force": in_force,
@@ -173,8 +176,4 @@ fn ended_at(rollout: &Rollout) -> Option<String> {
 
 fn name(view: &RolloutView) -> Option<String> {
     view.manifest.as_ref().and_then(|manifest| manifest.name.clone())
-}
-
-fn shown_version(version: &FunctionVersion) -> Value {
-    Value::String(version.to_string())
 }

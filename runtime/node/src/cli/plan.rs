@@ -13,8 +13,7 @@ use super::output::{self, Output, fields, printable, short_version};
 struct Plan {
     table: String,
     version: String,
-    #[serde(default)]
-    replaces: Option<String>,
+    replaces: String,
     stages: Vec<Vec<String>>,
     regions: Vec<Region>,
     #[serde(default)]
@@ -68,7 +67,7 @@ impl Plan {
         let mut text = fields(&[
             ("table", self.table.clone()),
             ("version", self.version.clone()),
-            ("replaces", self.replaces.clone().unwrap_or_else(|| "lww".to_owned())),
+            ("replaces", self.replaces.clone()),
             ("stages", stages.join(";")),
         ]);
         let row = |region: &Region| {

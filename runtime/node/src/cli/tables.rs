@@ -17,8 +17,6 @@ Examples:
   syncline tables history carts";
 
 /// What a table is resolved by where it has no function.
-const LWW: &str = "lww";
-
 #[derive(Debug, Subcommand)]
 pub(super) enum TablesCommand {
     /// List the tables, and the version of each.
@@ -47,13 +45,13 @@ struct Tables {
 #[derive(Debug, Deserialize)]
 struct Table {
     table: String,
-    version: Option<String>,
+    version: String,
     name: Option<String>,
     rollout_id: Option<String>,
     since: Option<String>,
     open_rollout: Option<OpenRollout>,
-    /// By region; none where the last writer wins.
-    active: BTreeMap<String, Option<String>>,
+    /// By region.
+    active: BTreeMap<String, String>,
     rows: u64,
     digest: String,
 }
@@ -74,7 +72,7 @@ struct History {
 #[derive(Debug, Deserialize)]
 struct Line {
     version: String,
-    previous_version: Option<String>,
+    previous_version: String,
     rollout_id: String,
     state: String,
     in_force: bool,
@@ -103,17 +101,13 @@ pub(super) fn run(command: TablesCommand, client: &Client, out: &Output) -> Resu
     })
 }
 
-fn short(version: Option<&String>) -> String {
-    version.map_or_else(|| LWW.to_owned(), |version| short_version(version))
-}
-
 impl Tables {
     fn table(&self) -> String {
         let row = |table: &Table| {
             let open = table.open_rollout.as_ref();
             [
                 table.table.clone(),
-                short(table.version.as_ref()),
+                short_version(&table.version),
                 table.name.clone().unwrap_or_default(),
                 table.rows.to_string(),
                 table.since.clone().unwrap_or_default(),
@@ -138,7 +132,7 @@ impl Table {
         let open = self.open_rollout.as_ref();
         let mut shown = fields(&[
             ("table", self.table.clone()),
-            ("version", self.version.clone().unwrap_or_else(|| LWW.to_owned())),
+            ("version", self.version.clone()),
             ("name", text(&self.name)),
             ("since", text(&self.since)),
             ("rollout", text(&self.rollout_id)),
@@ -152,7 +146,7 @@ impl Table {
         ]);
         shown += "\n";
         let active =
-            self.active.iter().map(|(region, version)| [region.clone(), short(version.as_ref())]);
+            self.active.iter().map(|(region, version)| [region.clone(), short_version(version)]);
         shown + &output::table(["REGION", "USES"], &active.collect::<Vec<_>>())
     }
 }
@@ -165,7 +159,7 @@ impl History {
             let said: Vec<String> = said.into_iter().flatten().cloned().collect();
             [
                 short_version(&line.version),
-                short(line.previous_version.as_ref()),
+                short_version(&line.previous_version),
                 state.to_owned(),
                 line.created_at.clone(),
                 line.ended_at.clone().unwrap_or_default(),
@@ -195,8 +189,8 @@ mod tests {
                  "rollout_id":"r1","since":"2026-11-20T19:33:32.955Z","active":{},"rows":7,
                  "open_rollout":{"rollout_id":"r2","version":"sha256:fedcba9876543210",
                    "state":"paused","place":"stage 1"},"digest":"00"},
-                {"table":"plain","version":null,"name":null,"rollout_id":null,"since":null,
-                 "open_rollout":null,"active":{"a":null},"rows":3,"digest":"01"}]}"#,
+                {"table":"plain","version":"lww","name":null,"rollout_id":null,"since":null,
+                 "open_rollout":null,"active":{"a":"lww"},"rows":3,"digest":"01"}]}"#,
         )
         .unwrap();
         insta::assert_snapshot!(tables.table(), @r"
@@ -217,7 +211,7 @@ mod tests {
                  "rollout_id":"r2","state":"aborted","in_force":false,"region":"eu","actor":"ann",
                  "why":"sums","reason":"prices are lost","created_at":"2026-11-21T09:00:00.000Z",
                  "ended_at":"2026-11-21T09:10:00.000Z"},
-                {"version":"sha256:0123456789abcdef","previous_version":null,"rollout_id":"r1",
+                {"version":"sha256:0123456789abcdef","previous_version":"lww","rollout_id":"r1",
                  "state":"complete","in_force":true,"region":"us","actor":null,"why":null,
                  "reason":null,"created_at":"2026-11-20T19:33:32.955Z","ended_at":null}]}"#,
         )

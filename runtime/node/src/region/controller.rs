@@ -11,7 +11,7 @@ use syncline_applier::{
 use syncline_bus::{BusError, Lane};
 use syncline_core::{
     ChangeId, CreateRefused, FunctionVersion, Hlc, MembershipChange, MembershipId, MembershipState,
-    NewRollout, RegionId, Rollout, RolloutAsk, RolloutId, RolloutText, SelfTest, VersionAsk,
+    NewRollout, RegionId, Rollout, RolloutAsk, RolloutId, RolloutText, SelfTest, Stamp, VersionAsk,
     VersionView,
 };
 use syncline_host::{Admitted, Manifest};
@@ -253,8 +253,9 @@ impl Controller {
         let control = self.applier.control();
         let rollouts = control.rollouts();
         // What is refused anyway need not be loaded first.
-        let current =
-            rollouts.current(&new.table).is_some_and(|current| current.version == version);
+        let current = rollouts
+            .current(&new.table)
+            .is_some_and(|current| current.version == Stamp::Function(version));
         // An upload brings back what is deleted.
         let creates =
             matches!(rollouts.create(new.clone()), Ok(_) | Err(CreateRefused::Deleted { .. }));
@@ -269,11 +270,13 @@ impl Controller {
 
     fn would_refuse(&self, new: NewRollout) -> Option<DeployError> {
         let control = self.applier.control();
-        let version = new.version;
-        match control.rollouts().create(new) {
-            Err(refused) => Some(refused.into()),
-            Ok(_) if control.is_here(&version) => None,
-            Ok(_) => Some(DeployError::NotHere(version)),
+        let version = new.version.function();
+        match (control.rollouts().create(new), version) {
+            (Err(refused), _) => Some(refused.into()),
+            (Ok(_), Some(version)) if !control.is_here(&version) => {
+                Some(DeployError::NotHere(version))
+            }
+            (Ok(_), _) => None,
         }
     }
 
@@ -490,7 +493,7 @@ impl Controller {
         let rollouts = self.applier.control().rollouts();
         RolloutView {
             rollout: rollout.clone(),
-            manifest: self.shared.host.manifest(&rollout.version),
+            manifest: rollout.version.function().and_then(|v| self.shared.host.manifest(&v)),
             gates: rollouts.gates(&rollout.id),
             seen: rollouts.reported(&rollout.id),
         }

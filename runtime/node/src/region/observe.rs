@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use syncline_core::{
-    ConflictId, ConflictOutcome, ConflictRecord, FunctionVersion, Replayed, Rollout,
-    RolloutCounters, RolloutId, RolloutPlace, Stamp, TableName,
+    ConflictId, ConflictOutcome, ConflictRecord, Replayed, Rollout, RolloutCounters, RolloutId,
+    RolloutPlace, Stamp, TableName,
 };
 use syncline_host::Host;
 
 use super::Shared;
 use super::merging::{Calls, Used};
 use super::tally::{Tally, VersionCounts};
-use crate::replay::{Difference, Metered};
+use crate::replay::{Difference, Metered, needs_ancestor};
 
 /// Conflicts that wait to be replayed by a version in the shadow. Rows are shared with the store's
 /// cache and the log, so this is small; what does not fit is dropped, and counted.
@@ -36,7 +36,7 @@ const SHADOW_LOOK: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 struct Watched {
     rollout: RolloutId,
-    version: FunctionVersion,
+    version: Stamp,
     in_shadow: bool,
 }
 
@@ -101,7 +101,7 @@ impl Observer {
         let watched = self.watched();
         for conflict in conflicts {
             let Some(at) = watched.get(&conflict.row.table) else { continue };
-            if conflict.stamp == Stamp::Function(at.version) {
+            if conflict.stamp == at.version {
                 self.count_live(at, &conflict, calls);
             } else if at.in_shadow
                 && let Err(TrySendError::Full(conflict)) = self.queue.try_send(conflict)
@@ -166,9 +166,9 @@ impl Observer {
         let in_shadow = |at: &&Watched| at.in_shadow;
         let Some(at) = watched.get(&conflict.row.table).filter(in_shadow) else { return };
         let metered = Metered::new(host);
-        let Some(manifest) = host.manifest(&at.version) else { return };
+        let Some(needs_ancestor) = needs_ancestor(host, at.version) else { return };
         let start = Instant::now();
-        let replayed = conflict.replay(&at.version, manifest.needs_ancestor, &metered);
+        let replayed = conflict.replay(at.version, needs_ancestor, &metered);
         let (fuel_ppm, fuel) = (metered.most_fuel_ppm(), metered.fuel());
         let used = Used { fuel_ppm, fuel, took: start.elapsed() };
         let mut seen = self.seen();
@@ -186,13 +186,12 @@ impl Observer {
         let counters = seen.counters.entry(at.rollout.clone()).or_default();
         counters.shadow.count(code, used.fuel_ppm, used.micros());
         counters.different += u64::from(differs);
-        let counts = seen.tally.of(&conflict.row.table, Stamp::Function(at.version));
+        let counts = seen.tally.of(&conflict.row.table, at.version);
         counts.shadow.count(code, &used);
         counts.different += u64::from(differs);
         if differs || fault.is_some() {
             let fault = fault.map(|(code, text)| format!("{code}: {text}"));
-            let difference =
-                differs.then(|| Difference::of(conflict, Stamp::Function(at.version), &outcome));
+            let difference = differs.then(|| Difference::of(conflict, at.version, &outcome));
             let difference = difference.filter(|both| both.bytes() <= SAMPLE_BYTES_MAX);
             seen.keep(&at.rollout, Sample { fault, difference, conflict: conflict.id });
         }
@@ -203,7 +202,7 @@ impl Seen {
     /// Nothing is known of what a version in the shadow makes of a conflict.
     fn dropped(&mut self, at: &Watched, conflict: &ConflictRecord) {
         self.counters.entry(at.rollout.clone()).or_default().dropped += 1;
-        self.tally.of(&conflict.row.table, Stamp::Function(at.version)).dropped += 1;
+        self.tally.of(&conflict.row.table, at.version).dropped += 1;
     }
 
     fn keep(&mut self, id: &RolloutId, sample: Sample) {

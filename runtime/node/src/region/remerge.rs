@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use syncline_core::{
-    ConflictId, ConflictOutcome, ConflictRecord, FunctionVersion, Image, Precondition, Replayed,
-    RowKey, Stamp, TableName, WriteRefused, partition_of,
+    ConflictId, ConflictOutcome, ConflictRecord, Image, Precondition, Replayed, RowKey, Stamp,
+    TableName, WriteRefused, partition_of,
 };
 use syncline_store::StoreError;
 use syncline_store::kv::conflict::{ConflictFilter, query};
@@ -12,7 +12,7 @@ use syncline_store::kv::{row, waiting};
 
 use super::Region;
 use super::shard::WriteError;
-use crate::replay::Metered;
+use crate::replay::{Metered, needs_ancestor};
 
 /// So many rows are folded again at once: an answer that people can read, and that comes soon.
 const ROWS_MAX: usize = 500;
@@ -63,13 +63,13 @@ enum Found {
 }
 
 impl Region {
-    /// The rows of a table whose last outcome came from `bad`, folded again by `good`; by the newest
-    /// head where there is none. As far as this region's conflict log goes. Changes nothing.
+    /// The rows of a table whose last outcome came from `bad`, folded again by `good`. As far as this
+    /// region's conflict log goes. Changes nothing.
     pub fn plan_remerge(
         &self,
         table: &TableName,
-        bad: FunctionVersion,
-        good: Option<FunctionVersion>,
+        bad: Stamp,
+        good: Stamp,
     ) -> Result<RemergePlan, StoreError> {
         let filter = ConflictFilter { table: Some(table.clone()), ..ConflictFilter::default() };
         let (mut plan, mut after, mut bytes) = (RemergePlan::default(), None, 0);
@@ -78,7 +78,7 @@ impl Region {
             let page = query(self.store(), self.partitions(), &filter, after.as_ref(), PAGE)?;
             for record in &page.conflicts {
                 // The newest of a row is what it was left by.
-                if !seen.insert(record.row.pk.clone()) || record.stamp != Stamp::Function(bad) {
+                if !seen.insert(record.row.pk.clone()) || record.stamp != bad {
                     continue;
                 }
                 match self.folded_again(record, good)? {
@@ -105,11 +105,7 @@ impl Region {
         }
     }
 
-    fn folded_again(
-        &self,
-        record: &ConflictRecord,
-        good: Option<FunctionVersion>,
-    ) -> Result<Found, StoreError> {
+    fn folded_again(&self, record: &ConflictRecord, good: Stamp) -> Result<Found, StoreError> {
         let partition = partition_of(&record.row, self.partitions());
         let Some(state) = row::get(self.store(), partition, &record.row)? else {
             return Ok(Found::WrittenSince);
@@ -123,20 +119,12 @@ impl Region {
         if !record.has_images || matches!(record.outcome, ConflictOutcome::Waiting { .. }) {
             return Ok(Found::Unknown);
         }
-        let outcome = match good {
-            None => {
-                let newest = record.sides.last().and_then(|side| side.image.clone());
-                ConflictOutcome::Merged(newest)
-            }
-            Some(good) => {
-                let host = &self.shared.host;
-                let Some(manifest) = host.manifest(&good) else { return Ok(Found::Unknown) };
-                match record.replay(&good, manifest.needs_ancestor, &Metered::new(host)) {
-                    Ok(Replayed::Outcome(outcome)) => outcome,
-                    Ok(Replayed::AncestorUnknown | Replayed::NoImages) | Err(_) => {
-                        return Ok(Found::Unknown);
-                    }
-                }
+        let host = &self.shared.host;
+        let Some(needs_ancestor) = needs_ancestor(host, good) else { return Ok(Found::Unknown) };
+        let outcome = match record.replay(good, needs_ancestor, &Metered::new(host)) {
+            Ok(Replayed::Outcome(outcome)) => outcome,
+            Ok(Replayed::AncestorUnknown | Replayed::NoImages) | Err(_) => {
+                return Ok(Found::Unknown);
             }
         };
         let after = record.result_of(&outcome).cloned();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use syncline_applier::ControlRefused;
 use syncline_core::{
     AskRefused, CreateRefused, FunctionVersion, Gate, GateReading, GateVerdict, NewRollout,
-    ProposeRefused, RegionId, Rollout, RolloutAsk, RolloutCounters, RolloutId, RolloutText,
+    ProposeRefused, RegionId, Rollout, RolloutAsk, RolloutCounters, RolloutId, RolloutText, Stamp,
     TableName, VersionRefused,
 };
 use syncline_host::{Admitted, Manifest};
@@ -130,7 +130,7 @@ impl Region {
         answer.await.unwrap_or(Err(DeployError::Stopping))
     }
 
-    /// As [`Region::deploy`], with a version that is here already.
+    /// As [`Region::deploy`], with a version that is here already, or plain last-writer-wins.
     pub async fn roll_out(&self, new: NewRollout) -> Result<RolloutView, DeployError> {
         self.check_rollouts()?;
         let (reply, answer) = oneshot::channel();
@@ -190,7 +190,7 @@ impl Region {
     pub fn replay_recorded(
         &self,
         table: &TableName,
-        version: FunctionVersion,
+        version: Stamp,
     ) -> Result<Option<ReplayReport>, StoreError> {
         let deadline = Instant::now() + PLAN_TIME_MAX;
         let Some(mut replay) = Replay::by(&self.shared.host, version) else { return Ok(None) };

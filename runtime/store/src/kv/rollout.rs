@@ -3,32 +3,31 @@
 
 use serde::{Deserialize, Serialize};
 use syncline_core::{
-    CallCounters, ChangeId, CreateRollout, FunctionVersion, Gate, GateKind, GateReading,
-    PreviousRollout, RegionId, RolloutCommand, RolloutCounters, RolloutDecision, RolloutEnd,
-    RolloutGates, RolloutId, RolloutPlace, RolloutPlan, RolloutRecord, RolloutStage, RolloutText,
-    SelfTest, TableName,
+    CallCounters, ChangeId, CreateRollout, Gate, GateKind, GateReading, PreviousRollout, RegionId,
+    RolloutCommand, RolloutCounters, RolloutDecision, RolloutEnd, RolloutGates, RolloutId,
+    RolloutPlace, RolloutPlan, RolloutRecord, RolloutStage, RolloutText, SelfTest, TableName,
 };
 
 use super::codec::{self, decode};
-use super::dto::{ChangeIdV1, Made, hlc_of, region_of};
+use super::dto::{ChangeIdV1, Made, StampV1, hlc_of, region_of};
 use super::key::{Family, Key, KeyReader};
 use crate::{Batch, Scan, Store, StoreError};
 
-/// The first form had one stage, no plan and no commands.
-const VERSION: u8 = 2;
+/// The first form had one stage, no plan and no commands; the second knew versions of functions only.
+const VERSION: u8 = 3;
 
 const REPORT_VERSION: u8 = 1;
 
 /// Of this enum and those below, postcard writes a variant by its place: a new one comes last, and
 /// none is ever taken out.
 #[derive(Serialize, Deserialize)]
-enum RolloutV2<'a> {
+enum RolloutV3<'a> {
     Create {
         #[serde(borrow)]
         table: &'a str,
-        version: [u8; 32],
-        previous: Option<(ChangeIdV1<'a>, EndV2)>,
-        plan: PlanV2<'a>,
+        version: StampV1,
+        previous: Option<(ChangeIdV1<'a>, EndV3)>,
+        plan: PlanV3<'a>,
         actor: &'a str,
         why: &'a str,
     },
@@ -43,15 +42,15 @@ enum RolloutV2<'a> {
     },
     Command {
         rollout: ChangeIdV1<'a>,
-        command: CommandV2<'a>,
+        command: CommandV3<'a>,
         actor: &'a str,
         why: &'a str,
     },
     Decision {
         rollout: ChangeIdV1<'a>,
-        decision: DecisionV2,
+        decision: DecisionV3,
         /// (gate, value in parts per million, conflicts)
-        gates: Vec<(GateV2, u32, u64)>,
+        gates: Vec<(GateV3, u32, u64)>,
         why: &'a str,
     },
     Active(ChangeIdV1<'a>),
@@ -59,7 +58,7 @@ enum RolloutV2<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct PlanV2<'a> {
+struct PlanV3<'a> {
     /// (regions, and the rest)
     #[serde(borrow)]
     stages: Vec<(Vec<&'a str>, bool)>,
@@ -73,8 +72,8 @@ struct PlanV2<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-enum CommandV2<'a> {
-    Promote(PlaceV2, PlaceV2),
+enum CommandV3<'a> {
+    Promote(PlaceV3, PlaceV3),
     Pause,
     Resume(#[serde(borrow)] ChangeIdV1<'a>),
     Abort,
@@ -82,13 +81,13 @@ enum CommandV2<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-enum DecisionV2 {
-    Move(PlaceV2, PlaceV2),
+enum DecisionV3 {
+    Move(PlaceV3, PlaceV3),
     Abort,
 }
 
 #[derive(Serialize, Deserialize)]
-enum PlaceV2 {
+enum PlaceV3 {
     Distributing,
     Shadow,
     Stage(u8),
@@ -96,13 +95,13 @@ enum PlaceV2 {
 }
 
 #[derive(Serialize, Deserialize)]
-enum EndV2 {
+enum EndV3 {
     Complete,
     Aborted,
 }
 
 #[derive(Serialize, Deserialize)]
-enum GateV2 {
+enum GateV3 {
     FaultRate,
     ShadowDifferenceRate,
     FuelP99,
@@ -147,18 +146,18 @@ pub fn all(store: &(impl Store + ?Sized)) -> Result<Vec<(ChangeId, RolloutRecord
 }
 
 /// None of a report, which has a family of its own.
-fn form_of(record: &RolloutRecord) -> Option<RolloutV2<'_>> {
+fn form_of(record: &RolloutRecord) -> Option<RolloutV3<'_>> {
     Some(match record {
         RolloutRecord::Create(create) => {
             let CreateRollout { table, version, previous, plan, actor, why } = &**create;
             let end = |end: RolloutEnd| match end {
-                RolloutEnd::Complete => EndV2::Complete,
-                RolloutEnd::Aborted => EndV2::Aborted,
+                RolloutEnd::Complete => EndV3::Complete,
+                RolloutEnd::Aborted => EndV3::Aborted,
             };
             let previous = previous.as_ref();
-            RolloutV2::Create {
+            RolloutV3::Create {
                 table: table.as_str(),
-                version: version.0,
+                version: StampV1::of(*version),
                 previous: previous.map(|before| (id_form(&before.rollout), end(before.ended))),
                 plan: plan_form(plan),
                 actor: actor.as_str(),
@@ -166,30 +165,30 @@ fn form_of(record: &RolloutRecord) -> Option<RolloutV2<'_>> {
             }
         }
         RolloutRecord::Ready { rollout, self_test: SelfTest { digest, profile } } => {
-            RolloutV2::Ready { rollout: id_form(rollout), digest: *digest, profile: *profile }
+            RolloutV3::Ready { rollout: id_form(rollout), digest: *digest, profile: *profile }
         }
         RolloutRecord::Unready { rollout, reason } => {
-            RolloutV2::Unready { rollout: id_form(rollout), reason: reason.as_str() }
+            RolloutV3::Unready { rollout: id_form(rollout), reason: reason.as_str() }
         }
-        RolloutRecord::Command { rollout, command, actor, why } => RolloutV2::Command {
+        RolloutRecord::Command { rollout, command, actor, why } => RolloutV3::Command {
             rollout: id_form(rollout),
             command: command_form(command),
             actor: actor.as_str(),
             why: why.as_str(),
         },
-        RolloutRecord::Decision { rollout, decision, gates, why } => RolloutV2::Decision {
+        RolloutRecord::Decision { rollout, decision, gates, why } => RolloutV3::Decision {
             rollout: id_form(rollout),
             decision: match decision {
                 RolloutDecision::Move { from, to } => {
-                    DecisionV2::Move(PlaceV2::of(*from), PlaceV2::of(*to))
+                    DecisionV3::Move(PlaceV3::of(*from), PlaceV3::of(*to))
                 }
-                RolloutDecision::Abort => DecisionV2::Abort,
+                RolloutDecision::Abort => DecisionV3::Abort,
             },
             gates: gates.iter().map(gate_form).collect(),
             why: why.as_str(),
         },
-        RolloutRecord::Active { rollout } => RolloutV2::Active(id_form(rollout)),
-        RolloutRecord::Inactive { rollout } => RolloutV2::Inactive(id_form(rollout)),
+        RolloutRecord::Active { rollout } => RolloutV3::Active(id_form(rollout)),
+        RolloutRecord::Inactive { rollout } => RolloutV3::Inactive(id_form(rollout)),
         RolloutRecord::Report { .. } => return None,
     })
 }
@@ -198,13 +197,13 @@ fn id_form(RolloutId(id): &RolloutId) -> ChangeIdV1<'_> {
     ChangeIdV1::of(id)
 }
 
-fn plan_form(plan: &RolloutPlan) -> PlanV2<'_> {
+fn plan_form(plan: &RolloutPlan) -> PlanV3<'_> {
     let RolloutPlan { stages, bake_ms, shadow_ms, manual, gates } = plan;
     fn stage(stage: &RolloutStage) -> (Vec<&str>, bool) {
         (stage.regions.iter().map(RegionId::as_str).collect(), stage.rest)
     }
     let gate = |gate: Option<Gate>| gate.map(|gate| (gate.limit_ppm, gate.min_conflicts));
-    PlanV2 {
+    PlanV3 {
         stages: stages.iter().map(stage).collect(),
         bake_ms: *bake_ms,
         shadow_ms: *shadow_ms,
@@ -215,23 +214,23 @@ fn plan_form(plan: &RolloutPlan) -> PlanV2<'_> {
     }
 }
 
-fn command_form(command: &RolloutCommand) -> CommandV2<'_> {
+fn command_form(command: &RolloutCommand) -> CommandV3<'_> {
     match command {
         RolloutCommand::Promote { from, to } => {
-            CommandV2::Promote(PlaceV2::of(*from), PlaceV2::of(*to))
+            CommandV3::Promote(PlaceV3::of(*from), PlaceV3::of(*to))
         }
-        RolloutCommand::Pause => CommandV2::Pause,
-        RolloutCommand::Resume { pause } => CommandV2::Resume(ChangeIdV1::of(pause)),
-        RolloutCommand::Abort => CommandV2::Abort,
-        RolloutCommand::Claim { from } => CommandV2::Claim(from.as_str()),
+        RolloutCommand::Pause => CommandV3::Pause,
+        RolloutCommand::Resume { pause } => CommandV3::Resume(ChangeIdV1::of(pause)),
+        RolloutCommand::Abort => CommandV3::Abort,
+        RolloutCommand::Claim { from } => CommandV3::Claim(from.as_str()),
     }
 }
 
-fn gate_form(reading: &GateReading) -> (GateV2, u32, u64) {
+fn gate_form(reading: &GateReading) -> (GateV3, u32, u64) {
     let gate = match reading.gate {
-        GateKind::FaultRate => GateV2::FaultRate,
-        GateKind::ShadowDifferenceRate => GateV2::ShadowDifferenceRate,
-        GateKind::FuelP99 => GateV2::FuelP99,
+        GateKind::FaultRate => GateV3::FaultRate,
+        GateKind::ShadowDifferenceRate => GateV3::ShadowDifferenceRate,
+        GateKind::FuelP99 => GateV3::FuelP99,
     };
     (gate, reading.value_ppm, reading.conflicts)
 }
@@ -259,7 +258,7 @@ impl CallsV1 {
     }
 }
 
-impl PlaceV2 {
+impl PlaceV3 {
     fn of(place: RolloutPlace) -> Self {
         match place {
             RolloutPlace::Distributing => Self::Distributing,
@@ -300,51 +299,51 @@ fn decode_report(key: &[u8], value: &[u8]) -> Result<(ChangeId, RolloutRecord), 
     })
 }
 
-fn make(form: RolloutV2<'_>) -> Made<RolloutRecord> {
+fn make(form: RolloutV3<'_>) -> Made<RolloutRecord> {
     let record = match form {
-        RolloutV2::Create { table, version, previous, plan, actor, why } => {
+        RolloutV3::Create { table, version, previous, plan, actor, why } => {
             let previous = previous.map(|(rollout, ended)| {
                 let ended = match ended {
-                    EndV2::Complete => RolloutEnd::Complete,
-                    EndV2::Aborted => RolloutEnd::Aborted,
+                    EndV3::Complete => RolloutEnd::Complete,
+                    EndV3::Aborted => RolloutEnd::Aborted,
                 };
                 Made::Ok(PreviousRollout { rollout: id_of(rollout)?, ended })
             });
             RolloutRecord::Create(Box::new(CreateRollout {
                 table: table.parse::<TableName>().map_err(|error| error.to_string())?,
-                version: FunctionVersion(version),
+                version: version.make(),
                 previous: previous.transpose()?,
                 plan: plan_of(plan)?,
                 actor: text(actor)?,
                 why: text(why)?,
             }))
         }
-        RolloutV2::Ready { rollout, digest, profile } => RolloutRecord::Ready {
+        RolloutV3::Ready { rollout, digest, profile } => RolloutRecord::Ready {
             rollout: id_of(rollout)?,
             self_test: SelfTest { digest, profile },
         },
-        RolloutV2::Unready { rollout, reason } => {
+        RolloutV3::Unready { rollout, reason } => {
             RolloutRecord::Unready { rollout: id_of(rollout)?, reason: text(reason)? }
         }
-        RolloutV2::Command { rollout, command, actor, why } => RolloutRecord::Command {
+        RolloutV3::Command { rollout, command, actor, why } => RolloutRecord::Command {
             rollout: id_of(rollout)?,
             command: command_of(command)?,
             actor: text(actor)?,
             why: text(why)?,
         },
-        RolloutV2::Decision { rollout, decision, gates, why } => RolloutRecord::Decision {
+        RolloutV3::Decision { rollout, decision, gates, why } => RolloutRecord::Decision {
             rollout: id_of(rollout)?,
             decision: match decision {
-                DecisionV2::Move(from, to) => {
+                DecisionV3::Move(from, to) => {
                     RolloutDecision::Move { from: from.make(), to: to.make() }
                 }
-                DecisionV2::Abort => RolloutDecision::Abort,
+                DecisionV3::Abort => RolloutDecision::Abort,
             },
             gates: gates.into_iter().map(reading_of).collect(),
             why: text(why)?,
         },
-        RolloutV2::Active(rollout) => RolloutRecord::Active { rollout: id_of(rollout)? },
-        RolloutV2::Inactive(rollout) => RolloutRecord::Inactive { rollout: id_of(rollout)? },
+        RolloutV3::Active(rollout) => RolloutRecord::Active { rollout: id_of(rollout)? },
+        RolloutV3::Inactive(rollout) => RolloutRecord::Inactive { rollout: id_of(rollout)? },
     };
     record.check().map_err(|error| error.to_string())?;
     Ok(record)
@@ -358,7 +357,7 @@ fn text(text: &str) -> Made<RolloutText> {
     text.parse().map_err(|error: syncline_core::InvalidText| error.to_string())
 }
 
-fn plan_of(form: PlanV2<'_>) -> Made<RolloutPlan> {
+fn plan_of(form: PlanV3<'_>) -> Made<RolloutPlan> {
     let gate = |gate: Option<(u32, u64)>| {
         gate.map(|(limit_ppm, min_conflicts)| Gate { limit_ppm, min_conflicts })
     };
@@ -379,23 +378,23 @@ fn plan_of(form: PlanV2<'_>) -> Made<RolloutPlan> {
     })
 }
 
-fn command_of(form: CommandV2<'_>) -> Made<RolloutCommand> {
+fn command_of(form: CommandV3<'_>) -> Made<RolloutCommand> {
     Ok(match form {
-        CommandV2::Promote(from, to) => {
+        CommandV3::Promote(from, to) => {
             RolloutCommand::Promote { from: from.make(), to: to.make() }
         }
-        CommandV2::Pause => RolloutCommand::Pause,
-        CommandV2::Resume(pause) => RolloutCommand::Resume { pause: pause.make()? },
-        CommandV2::Abort => RolloutCommand::Abort,
-        CommandV2::Claim(from) => RolloutCommand::Claim { from: region_of(from)? },
+        CommandV3::Pause => RolloutCommand::Pause,
+        CommandV3::Resume(pause) => RolloutCommand::Resume { pause: pause.make()? },
+        CommandV3::Abort => RolloutCommand::Abort,
+        CommandV3::Claim(from) => RolloutCommand::Claim { from: region_of(from)? },
     })
 }
 
-fn reading_of((gate, value_ppm, conflicts): (GateV2, u32, u64)) -> GateReading {
+fn reading_of((gate, value_ppm, conflicts): (GateV3, u32, u64)) -> GateReading {
     let gate = match gate {
-        GateV2::FaultRate => GateKind::FaultRate,
-        GateV2::ShadowDifferenceRate => GateKind::ShadowDifferenceRate,
-        GateV2::FuelP99 => GateKind::FuelP99,
+        GateV3::FaultRate => GateKind::FaultRate,
+        GateV3::ShadowDifferenceRate => GateKind::ShadowDifferenceRate,
+        GateV3::FuelP99 => GateKind::FuelP99,
     };
     GateReading { gate, value_ppm, conflicts }
 }

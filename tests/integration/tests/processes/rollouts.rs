@@ -93,6 +93,48 @@ fn a_version_goes_from_stage_to_stage_as_it_is_told() {
 }
 
 #[test]
+fn a_table_goes_back_to_the_last_writer() {
+    let dev = Dev::start(&REGIONS).unwrap();
+    let [a, b, c] = dev.regions() else { panic!("three regions") };
+    let cart = started(a, &example_function("cart").unwrap(), &json!({}));
+    wait_until(b, &cart, "the cart", |rollout| rollout["state"] == "complete");
+    conflicts(&dev, 0..5);
+    let post = |region: &Region, path: &str, body: &Value| {
+        region.request("POST", path, &[], Some(body.to_string().as_bytes())).unwrap()
+    };
+    let back = json!({"table": TABLE, "version": "lww", "stages": [["b"], ["*"]], "bake": "1s"});
+    let plan = post(c, "/v1/rollouts?plan=true", &back).success().unwrap().json();
+    let version = rollout(a, &cart)["version"].clone();
+    assert_eq!((&plan["version"], &plan["replaces"]), (&json!("lww"), &version), "{plan:#}");
+    assert!(plan["regions"].as_array().unwrap().iter().all(|region| region["has_it"] == true));
+    // The last writer drops what the cart keeps of both sides.
+    assert_eq!(
+        (&plan["replayed"]["replayed"], &plan["replayed"]["different"]),
+        (&json!(5), &json!(5))
+    );
+
+    let created = post(c, "/v1/rollouts", &back).success().unwrap().json();
+    let id = created["rollout_id"].as_str().unwrap();
+    let done = wait_until(a, id, "the way back", |rollout| rollout["state"] == "complete");
+    assert_eq!((&done["version"], &done["previous_version"]), (&json!("lww"), &version));
+    assert_eq!(states(&done), ["active"; 3]);
+    conflicts(&dev, 5..10);
+    assert_eq!(one_outcome_each(dev.regions(), TABLE).unwrap(), 10);
+    let last = b.conflicts("table=carts&row_pk=c-7").unwrap();
+    assert_eq!(last[0]["resolution_strategy"], "lww");
+    let tables = a.get_json("/v1/tables/carts").unwrap();
+    assert_eq!((&tables["version"], &tables["active"]["c"]), (&json!("lww"), &json!("lww")));
+
+    // What the cart has decided is decided again by the last writer, in one region.
+    let again = post(b, &format!("/v1/rollouts/{cart}/remerge"), &json!({}));
+    let again = again.success().unwrap().json();
+    assert_eq!((&again["to"], again["rows"].as_array().unwrap().len()), (&json!("lww"), 5));
+    dev.wait_equal().unwrap();
+    let row = c.get(TABLE, "c-2").unwrap().unwrap().image;
+    assert_eq!(String::from_utf8(row).unwrap(), r#"{"items":[{"id":"kiwi","qty":1}]}"#);
+}
+
+#[test]
 fn a_version_that_faults_is_stopped_in_the_shadow() {
     let dev = Dev::start(&REGIONS).unwrap();
     let [a, b, c] = dev.regions() else { panic!("three regions") };

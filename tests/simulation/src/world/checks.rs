@@ -3,7 +3,7 @@
 use syncline_bus::Lane;
 use syncline_core::{
     CONTROL_PARTITION, ChangeRecord, ConflictOutcome, ConflictRecord, FunctionVersion, Heartbeat,
-    Hlc, HostFault, LinkState, MergeInput, RegionId, Replayed, RowKey, Stamp, VersionVector,
+    Hlc, HostFault, LinkState, MergeInput, RegionId, Replayed, RowKey, VersionVector,
 };
 use syncline_store::kv::row;
 
@@ -176,12 +176,11 @@ impl World {
 
     /// What is recorded of a conflict is all that its function was given.
     fn check_replay(&mut self, by: &RegionId, record: &ConflictRecord) {
-        let Stamp::Function(version) = record.stamp else { return };
         let functions = |version: &FunctionVersion, input: &MergeInput<'_>| {
             let function = function_of(version).ok_or(HostFault::NotHere(*version))?;
             Ok(function.merge(input))
         };
-        match record.replay(&version, true, &functions) {
+        match record.replay(record.stamp, true, &functions) {
             Ok(Replayed::Outcome(outcome)) if outcome == record.outcome => {}
             replayed => {
                 let (id, outcome) = (record.id, record.outcome.clone());

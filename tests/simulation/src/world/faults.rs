@@ -47,7 +47,7 @@ impl World {
             }
             Step::Deploy { region, table, function } => {
                 let region = self.pick(region);
-                self.roll_out(region, table.into(), function, RolloutPlan::default());
+                self.roll_out(region, table.into(), Some(function), RolloutPlan::default());
             }
             Step::Die { .. }
             | Step::LastWords { .. }

@@ -92,7 +92,7 @@ impl World {
         &mut self,
         region: usize,
         table: usize,
-        function: Function,
+        function: Option<Function>,
         plan: RolloutPlan,
     ) {
         let number = table % self.setup.tables.len();
@@ -107,15 +107,24 @@ impl World {
         let wall = self.regions[region].wall_ms(self.now_ms);
         let steady = self.steady_ms();
         let Some(running) = self.running(region) else { return };
-        let version = function.version();
-        let bytes = function.component();
-        let component = Loaded { version, bytes, facts: facts(function) };
         let (actor, why) = (RolloutText::default(), RolloutText::default());
-        let new = NewRollout { table, version, plan, actor, why };
-        let deployed = running.control.deploy(&running.site, new, component, wall);
+        let stamp = function.map_or(Stamp::Lww, |function| function.version().into());
+        let new = NewRollout { table, version: stamp, plan, actor, why };
+        let deployed = match function {
+            None => running.control.roll_out(&running.site, new, wall),
+            Some(function) => {
+                let (version, bytes) = (function.version(), function.component());
+                let component = Loaded { version, bytes, facts: facts(function) };
+                let deployed = running.control.deploy(&running.site, new, component, wall);
+                deployed.map(|(id, _)| id)
+            }
+        };
         if deployed.is_ok() {
-            running.here.insert(version);
-            self.stats.state("a function was deployed");
+            running.here.extend(stamp.function());
+            self.stats.state(match function {
+                Some(_) => "a function was deployed",
+                None => "a table went back to the last writer",
+            });
         }
         let Some(running) = self.running(region) else { return };
         let done = running.control.end(&running.site, false, wall, steady);
@@ -188,7 +197,8 @@ impl World {
         for region in 0..self.regions.len() {
             let Some(running) = self.running(region) else { continue };
             let rollouts = running.control.control().rollouts();
-            let versions: Vec<_> = rollouts.iter().map(|rollout| rollout.version).collect();
+            let versions = rollouts.iter().filter_map(|rollout| rollout.version.function());
+            let versions: Vec<_> = versions.collect();
             for version in versions {
                 running.control.self_tested(version, Ok(self_test(version)));
             }
@@ -318,8 +328,7 @@ impl World {
         for (stamp, table) in site_stamps {
             let at = (name.clone(), table.clone());
             let stamped = reference.stamped.get(&at);
-            let version = stamped.map(|id| reference.rollouts[id].create.version);
-            let said = version.map_or(Stamp::Lww, Stamp::Function);
+            let said = stamped.map_or(Stamp::Lww, |id| reference.rollouts[id].create.version);
             if stamp != said && members.contains(&name) {
                 self.fail("stamp", || format!("{name} stamps {table} {stamp}, and said {said}"));
                 return;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use syncline_core::{
-    FunctionVersion, Gate, NewRollout, RegionId, RolloutGates, RolloutPlan, RolloutStage,
-    RolloutText, TableName,
+    Gate, NewRollout, RegionId, RolloutGates, RolloutPlan, RolloutStage, RolloutText, Stamp,
+    TableName,
 };
 
 use crate::config::HumanDuration;
@@ -65,7 +65,7 @@ impl RolloutForm {
     }
 
     /// What it names itself, where it stands alone.
-    pub(in crate::api) fn subject(&self) -> Result<(TableName, FunctionVersion), Problem> {
+    pub(in crate::api) fn subject(&self) -> Result<(TableName, Stamp), Problem> {
         let missing = |what: &str| {
             let detail = format!(
                 "the rollout lacks {what}; send at least {{\"table\":\"carts\",\"version\":\"sha256:…\"}}"
@@ -91,7 +91,7 @@ impl RolloutForm {
     pub(in crate::api) fn rollout(
         &self,
         table: TableName,
-        version: FunctionVersion,
+        version: Stamp,
     ) -> Result<NewRollout, Problem> {
         let text = |text: &Option<String>| RolloutText::cut(text.as_deref().unwrap_or_default());
         let (actor, why) = (text(&self.actor), text(&self.why));

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use syncline_core::{Image, RolloutState};
+use syncline_core::{Image, RolloutState, Stamp};
 
 use super::super::params::{self, Params, PathOf, QueryOf};
 use super::super::{Api, blocking, rows};
@@ -16,8 +16,7 @@ use crate::region::{Remerge, RolloutView};
 pub(in crate::api) struct Answer {
     table: String,
     from: String,
-    /// None: the last writer wins.
-    to: Option<String>,
+    to: String,
     rows: Vec<Item>,
     same: u64,
     written_since: u64,
@@ -51,8 +50,9 @@ pub(in crate::api) async fn remerge(
     let complete = |view: &&RolloutView| {
         view.rollout.table == table && view.rollout.state == RolloutState::Complete
     };
-    let good = rollouts.iter().rfind(complete).map(|view| view.rollout.version);
-    if view.rollout.state.is_open() || good == Some(bad) {
+    let in_force = rollouts.iter().rfind(complete);
+    let good = in_force.map_or(Stamp::Lww, |view| view.rollout.version);
+    if view.rollout.state.is_open() || good == bad {
         let detail = "the table has the rollout's version, or is about to get it: abort it, or roll \
                       out another one, first";
         return Err(Problem::new(Code::RolloutNotThere, detail));
@@ -74,7 +74,7 @@ pub(in crate::api) async fn remerge(
     Ok(Json(Answer {
         table: table.to_string(),
         from: bad.to_string(),
-        to: good.map(|version| version.to_string()),
+        to: good.to_string(),
         rows: items,
         same: plan.same,
         written_since: plan.written_since,

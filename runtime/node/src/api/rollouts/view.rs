@@ -34,7 +34,7 @@ pub(in crate::api) fn shown(view: &RolloutView) -> Value {
         "rollout_id": rollout.id.to_string(),
         "table": rollout.table.as_str(),
         "version": rollout.version.to_string(),
-        "previous_version": rollout.previous_version.map(|version| version.to_string()),
+        "previous_version": rollout.previous_version.to_string(),
         "name": view.manifest.as_ref().and_then(|manifest| manifest.name.clone()),
         "state": rollout.state.as_str(),
         "place": rollout.place.to_string(),

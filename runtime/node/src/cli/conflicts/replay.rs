@@ -30,7 +30,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let loaded = Source::of(args.with.clone()).load()?;
     let component = engines::production(&loaded)?;
-    let mut replay = Replay::by(&component.host, component.version)
+    let mut replay = Replay::by(&component.host, component.version.into())
         .ok_or_else(|| Failure::Failed("the function was not loaded".into()))?;
     match &args.table {
         Some(table) => of_table(table, args.last, client, &mut replay)?,

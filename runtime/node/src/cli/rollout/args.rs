@@ -18,7 +18,8 @@ A rollout is steered from any region. Instead of its id its table can be named."
 const CREATE_EXAMPLES: &str = "\
 Examples:
   syncline rollout create sha256:0123… --table carts --stages 'us-east-1;*' --bake 10m
-  syncline rollout create sha256:0123… --table carts --plan";
+  syncline rollout create sha256:0123… --table carts --plan
+  syncline rollout create lww --table carts --why 'quantities double'";
 
 const LOOK_EXAMPLES: &str = "\
 Examples:
@@ -83,6 +84,7 @@ pub(in crate::cli) struct GateArg {
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum RolloutCommand {
     /// Roll out a version that was uploaded before, also an earlier one: that is a rollback.
+    /// `lww` takes the table back to the last writer wins.
     #[command(after_help = CREATE_EXAMPLES)]
     Create(CreateArgs),
     /// List the rollouts.
@@ -135,7 +137,7 @@ pub(in crate::cli) enum RolloutCommand {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CreateArgs {
-    /// The version: the checksum of its component.
+    /// The version: the checksum of its component; or lww.
     #[arg(value_name = "VERSION")]
     pub(super) version: String,
     /// The table.

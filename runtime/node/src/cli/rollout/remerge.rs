@@ -17,7 +17,7 @@ const ROW_CHARS_SHOWN: usize = 160;
 struct Remerged {
     table: String,
     from: String,
-    to: Option<String>,
+    to: String,
     rows: Vec<Row>,
     same: u64,
     written_since: u64,
@@ -46,9 +46,8 @@ pub(super) fn run(id: &str, plan: bool, client: &Client, out: &Output) -> Result
 
 impl Remerged {
     fn text(&self) -> String {
-        let to = self.to.as_deref().map_or_else(|| "lww".to_owned(), short_version);
-        let mut text =
-            format!("{}: {} -> {to}\n", printable(&self.table), short_version(&self.from));
+        let [from, to] = [&self.from, &self.to].map(|version| short_version(version));
+        let mut text = format!("{}: {from} -> {to}\n", printable(&self.table));
         let shown = |row: &Option<Box<RawValue>>| {
             let row = row.as_ref().map_or("no row", |row| row.get());
             printable(&cut(row, ROW_CHARS_SHOWN))
@@ -88,7 +87,7 @@ mod tests {
     #[test]
     fn rows_are_shown_before_and_after() {
         let remerged: Remerged = serde_json::from_str(
-            r#"{"table":"carts","from":"sha256:0123456789abcdef","to":null,"rows":[
+            r#"{"table":"carts","from":"sha256:0123456789abcdef","to":"lww","rows":[
                 {"row_pk":"c-1","conflict_id":"0f","state":"planned","before":{"n":1.50},
                  "after":null,"fault":null}],
                 "same":2,"written_since":1,"unknown":0,"more":false}"#,

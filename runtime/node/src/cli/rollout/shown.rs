@@ -13,8 +13,7 @@ pub(in crate::cli) struct Rollout {
     pub(in crate::cli) rollout_id: String,
     pub(in crate::cli) table: String,
     pub(in crate::cli) version: String,
-    #[serde(default)]
-    pub(in crate::cli) previous_version: Option<String>,
+    pub(in crate::cli) previous_version: String,
     pub(in crate::cli) state: String,
     #[serde(default)]
     pub(in crate::cli) place: String,
@@ -123,7 +122,7 @@ impl Rollout {
             ("rollout", self.rollout_id.clone()),
             ("table", self.table.clone()),
             ("version", self.version.clone()),
-            ("before it", self.previous_version.clone().unwrap_or_else(|| "lww".to_owned())),
+            ("before it", self.previous_version.clone()),
             ("state", self.standing()),
             ("reason", self.reason.clone().unwrap_or_default()),
             ("stages", self.stages()),

@@ -53,7 +53,7 @@ fn create() -> impl Strategy<Value = RolloutRecord> {
     let previous = prop::option::of(
         (id(), ended).prop_map(|(rollout, ended)| PreviousRollout { rollout, ended }),
     );
-    (arbitrary::row(), arbitrary::version(), previous, plan(), any_text(), any_text()).prop_map(
+    (arbitrary::row(), arbitrary::stamp(), previous, plan(), any_text(), any_text()).prop_map(
         |(row, version, previous, plan, actor, why)| {
             let table = row.table;
             let create = CreateRollout { table, version, previous, plan, actor, why };
@@ -164,7 +164,7 @@ fn the_form_stays() {
     let rollout = || RolloutId(golden::id(300 << 16, "eu-west-1"));
     let text = |text: &str| text.parse::<RolloutText>().unwrap();
     let create = |previous, plan| {
-        let (table, version) = ("carts".parse().unwrap(), FunctionVersion([7; 32]));
+        let (table, version) = ("carts".parse().unwrap(), FunctionVersion([7; 32]).into());
         let (actor, why) = (text("ana"), text("new"));
         let create = CreateRollout { table, version, previous, plan, actor, why };
         RolloutRecord::Create(Box::new(create))
