@@ -17,6 +17,12 @@ use crate::profile::{COMPONENT_BYTES_MAX, FEATURES, STACK_BYTES_MAX};
 
 const MESSAGE_BYTES_MAX: usize = 512;
 
+/// The name of the custom section with the cases that came with a function, at the component's own
+/// level.
+pub const CASES_SECTION: &str = "syncline:cases";
+/// The cases that a component brings with it: 1 MiB.
+pub const GIVEN_CASES_BYTES_MAX: usize = 1 << 20;
+
 /// Why a component is not taken. Its text says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -76,6 +82,8 @@ pub enum Refused {
     WrongType { what: String },
     #[error("the component's section {MANIFEST_SECTION} can't be followed: {0}")]
     Manifest(#[from] InvalidManifest),
+    #[error("the component's section {CASES_SECTION} can't be used: {what}")]
+    Cases { what: String },
     #[error(
         "the component's memory starts with {bytes} bytes, which is over its limit of \
          {limit_bytes}: lower its initial memory"
@@ -111,6 +119,7 @@ impl Refused {
             Self::NoMerge => "no-merge-export",
             Self::WrongType { .. } => "wrong-merge-type",
             Self::Manifest(_) => "invalid-manifest",
+            Self::Cases { .. } => "invalid-cases",
             Self::MemoryTooLarge { .. } => "memory-too-large",
             Self::Unmeterable { .. } => "not-meterable",
             Self::Compile { .. } => "compile-failed",
@@ -153,7 +162,8 @@ pub(crate) fn check(component: &[u8]) -> Result<Checked, Refused> {
     code::check_code(component)?;
     world::check_imports(component, &types)?;
     world::check_export(&types)?;
-    let manifest = check_manifest(component)?;
+    let manifest = Manifest::read(&own_sections(component, MANIFEST_SECTION)?)?;
+    given_cases(component)?;
     check_memory(counts.memory_bytes, &manifest)?;
     Ok(Checked { manifest, types })
 }
@@ -192,21 +202,40 @@ fn check_valid(component: &[u8]) -> Result<Types, Refused> {
         .map_err(|error| Refused::Invalid { at: error.offset(), what: told(error.message()) })
 }
 
-/// At the component's own level, where the build command puts it; not inside of its modules.
-fn check_manifest(component: &[u8]) -> Result<Manifest, Refused> {
+/// The text of the cases that a component brings with it: what the files of its function's folder
+/// `cases` hold, one after the other. Empty without a section.
+pub fn given_cases(component: &[u8]) -> Result<&str, Refused> {
+    let refused = |what: String| Refused::Cases { what };
+    match own_sections(component, CASES_SECTION)?[..] {
+        [] => Ok(""),
+        [section] if section.len() > GIVEN_CASES_BYTES_MAX => Err(refused(format!(
+            "it has {} bytes, the limit is {GIVEN_CASES_BYTES_MAX}; keep large cases elsewhere, and \
+             name their folder with --cases",
+            section.len()
+        ))),
+        [section] => {
+            std::str::from_utf8(section).map_err(|error| refused(format!("it is no text: {error}")))
+        }
+        _ => Err(refused("there are two of them; leave one".to_owned())),
+    }
+}
+
+/// The custom sections of that name at the component's own level, where the build command puts them;
+/// not inside of its modules.
+fn own_sections<'a>(component: &'a [u8], name: &str) -> Result<Vec<&'a [u8]>, Refused> {
     let mut sections = Vec::new();
     let mut depth = 0;
     for payload in Parser::new(0).parse_all(component) {
         match payload.map_err(malformed)? {
             Payload::Version { .. } => depth += 1,
             Payload::End(_) => depth -= 1,
-            Payload::CustomSection(section) if depth == 1 && section.name() == MANIFEST_SECTION => {
+            Payload::CustomSection(section) if depth == 1 && section.name() == name => {
                 sections.push(section.data());
             }
             _ => {}
         }
     }
-    Ok(Manifest::read(&sections)?)
+    Ok(sections)
 }
 
 fn check_memory(bytes: u64, manifest: &Manifest) -> Result<(), Refused> {

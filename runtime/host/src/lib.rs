@@ -29,7 +29,9 @@ mod profile;
 mod state;
 mod wasi;
 
-pub use admission::{Inspected, Refused, inspect};
+pub use admission::{
+    CASES_SECTION, GIVEN_CASES_BYTES_MAX, Inspected, Refused, given_cases, inspect,
+};
 pub use compile::{
     COMPILE_LOAD_BYTES_MAX, COMPILE_LOAD_SECONDS_MAX, COMPILE_UPLOAD_BYTES_MAX,
     COMPILE_UPLOAD_SECONDS_MAX, Compiler, UPLOAD_ANSWER_SECONDS_MAX, compile_worker,

@@ -19,7 +19,6 @@ mod members;
 mod output;
 mod plan;
 mod quarantine;
-mod recorded;
 mod rollout;
 mod rows;
 mod tables;

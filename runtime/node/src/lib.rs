@@ -6,12 +6,14 @@
 
 pub mod alerts;
 pub mod api;
+pub mod cases;
 pub mod cli;
 mod component;
 pub mod config;
 pub mod dev;
 pub mod metrics;
 pub mod problem;
+mod recorded;
 pub mod region;
 mod replay;
 mod self_test;

@@ -24,13 +24,17 @@ pub(crate) enum SelfTestError {
     Call(#[from] Failure),
 }
 
-/// A hash of what a loaded function makes of the corpus: each answer or fault, and the fuel that it
-/// took.
-pub(crate) fn digest(host: &Host, version: FunctionVersion) -> Result<[u8; 32], SelfTestError> {
-    let cases = Case::read(CORPUS)?;
+/// A hash of what a loaded function makes of the corpus and of the cases that it brings with it: each
+/// answer or fault, and the fuel that it took.
+pub(crate) fn digest(
+    host: &Host,
+    version: FunctionVersion,
+    given: &[Case],
+) -> Result<[u8; 32], SelfTestError> {
+    let corpus = Case::read(CORPUS)?;
     let component = Component { host: host.clone(), version, name: "self-test" };
     let mut hash = Sha256::new();
-    for case in &cases {
+    for case in corpus.iter().chain(given) {
         let answer = component.call(&case.conflict)?;
         match &answer.outcome {
             Outcome::Merged(Some(image)) => add(&mut hash, b"merged", image.as_bytes()),

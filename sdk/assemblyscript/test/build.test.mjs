@@ -76,6 +76,19 @@ test("a component with its manifest, its version and its size", async () => {
     + '"limits":{"fuel":7,"output_bytes":9}}');
 });
 
+test("the cases go with it, in the order of their files' names", async () => {
+  const at = folder(KEEP);
+  await build(at);
+  const sections = () => customSections(readFileSync(join(at, "build/kept.wasm")));
+  assert.equal(sections()["syncline:cases"], undefined);
+  mkdirSync(join(at, "cases"));
+  writeFileSync(join(at, "cases/two.json"), '{"older":{"n":1.50},"newer":{}}');
+  writeFileSync(join(at, "cases/one.json"), "[]");
+  writeFileSync(join(at, "cases/README.md"), "no case");
+  await build(at);
+  assert.equal(sections()["syncline:cases"], '[]\n{"older":{"n":1.50},"newer":{}}\n');
+});
+
 test("the function in the README is one", async () => {
   const readme = readFileSync(join(sdk, "README.md"), "utf8");
   const [, source] = /```ts\n(.*?)```/s.exec(readme), [, json] = /```json\n(.*?)```/s.exec(readme);

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
+import { cases } from "./cases.mjs";
 import { compile } from "./compile.mjs";
 import { component } from "./component.mjs";
 import { fileName, manifest, readPackage } from "./package.mjs";
@@ -17,7 +18,7 @@ import { fileName, manifest, readPackage } from "./package.mjs";
 export async function build(folder) {
   const root = resolve(folder);
   const settings = readPackage(root);
-  const bytes = component(await compile(root), manifest(settings));
+  const bytes = component(await compile(root), manifest(settings), cases(root));
   const path = join(root, "build", fileName(settings.name));
   mkdirSync(join(root, "build"), { recursive: true });
   writeIfChanged(path, bytes);

@@ -13,13 +13,15 @@ const AROUND = JSON.parse(readFileSync(new URL("component.json", import.meta.url
 const CORE_MODULE = 1;
 
 /**
- * The component of a module that exports `merge`, `memory` and `cabi_realloc`, with its manifest.
+ * The component of a module that exports `merge`, `memory` and `cabi_realloc`, with its manifest and,
+ * where it has any, its cases.
  */
-export function component(module, manifest) {
+export function component(module, manifest, cases) {
   return Buffer.concat([
     Buffer.from(AROUND.before, "hex"),
     section(CORE_MODULE, withFunctionNames(Buffer.from(module))),
     Buffer.from(AROUND.after, "hex"),
     customSection("syncline:manifest", Buffer.from(manifest)),
+    ...(cases ? [customSection("syncline:cases", cases)] : []),
   ]);
 }

@@ -11,6 +11,7 @@ use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
 use crate::cargo;
+use crate::cases;
 use crate::error::BuildError;
 use crate::manifest::{self, Manifest};
 use crate::npm;
@@ -56,7 +57,10 @@ pub fn build(manifest_dir: &Path, target_dir: &Path) -> Result<BuiltGuest, Build
     let _lock = lock(&target_dir.join("syncline-guest-build.lock"))?;
     let module = cargo::build_module(&package, manifest_dir, target_dir)?;
     let module = fs::read(&module).map_err(BuildError::file("read module", module))?;
-    let component = wrap(&package, &module)?;
+    let mut component = wrap(&package, &module)?;
+    if let Some(cases) = cases::section(manifest_dir)? {
+        manifest::append_section(&mut component, cases::SECTION, &cases);
+    }
 
     let path = components.join(format!("{}.wasm", package.name));
     write_if_changed(&path, &component)?;

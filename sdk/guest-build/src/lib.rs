@@ -1,7 +1,7 @@
 //! Builds a merge function into a component, the same bytes from the same source.
 //!
 //! For Rust, [`build`] runs plain `cargo build` for wasm32-unknown-unknown, wraps the module into a
-//! component and appends the manifest (see [`manifest`]). A component's version is the checksum of its bytes,
+//! component and appends the manifest (see [`manifest`]) and the function's cases. A component's version is the checksum of its bytes,
 //! so nothing of the machine may get into them: paths are mapped to fixed ones, packages that are used
 //! by path go by their name instead of their folder, and the caller's build settings (`RUSTFLAGS`, `CARGO_PROFILE_*` and so on) are left out. What does count is the
 //! source, its lock file, the Rust release and its `[profile.release]`.
@@ -15,6 +15,7 @@
 
 mod build;
 mod cargo;
+mod cases;
 mod error;
 pub mod manifest;
 mod npm;
@@ -24,4 +25,5 @@ mod wrapper;
 pub use build::{
     BuiltGuest, Language, build, example, example_in, examples_dir, guests_target_dir,
 };
+pub use cases::{cases_dir, cases_files};
 pub use error::BuildError;

@@ -67,7 +67,7 @@ impl<'a> Manifest<'a> {
 }
 
 /// Appends a custom section to a component.
-pub(crate) fn append_section(component: &mut Vec<u8>, name: &str, data: &[u8]) {
+pub fn append_section(component: &mut Vec<u8>, name: &str, data: &[u8]) {
     const CUSTOM: u8 = 0;
     let mut body = Vec::with_capacity(name.len() + data.len() + 5);
     push_leb128(&mut body, name.len());

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::build::{lock, write_if_changed};
 use crate::cargo::{run, stderr};
+use crate::cases::cases_dir;
 use crate::error::BuildError;
 
 /// The file that says that a folder is a package of npm.
@@ -51,7 +52,9 @@ pub(crate) fn build(dir: &Path, components: &Path) -> Result<PathBuf, BuildError
     let stamp = components.join(format!("{name}.source"));
 
     let _lock = lock_package(dir)?;
-    let source = checksum(linked.iter().map(PathBuf::as_path).chain([dir]))?;
+    let cases = cases_dir(dir);
+    let folders = linked.iter().chain(&cases).map(PathBuf::as_path).chain([dir]);
+    let source = checksum(folders)?;
     if component.is_file() && fs::read_to_string(&stamp).is_ok_and(|old| old == source) {
         return Ok(component);
     }

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::Command;
 
 use syncline_guest_build::{
-    BuildError, BuiltGuest, Language, build, example, example_in, examples_dir, manifest,
+    BuildError, BuiltGuest, Language, build, cases_dir, cases_files, example, example_in,
+    examples_dir, manifest,
 };
 use wasmparser::{Parser, Payload};
 
@@ -27,17 +28,33 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn manifest_of(guest: &BuiltGuest) -> String {
+fn section_of(guest: &BuiltGuest, name: &str) -> String {
     let bytes = fs::read(&guest.path).unwrap();
     let sections = Parser::new(0).parse_all(&bytes).filter_map(|payload| match payload.unwrap() {
-        Payload::CustomSection(section) if section.name() == manifest::SECTION => {
+        Payload::CustomSection(section) if section.name() == name => {
             Some(String::from_utf8(section.data().to_vec()).unwrap())
         }
         _ => None,
     });
     let sections: Vec<_> = sections.collect();
-    assert_eq!(sections.len(), 1);
+    assert_eq!(sections.len(), 1, "{name}");
     sections[0].clone()
+}
+
+fn manifest_of(guest: &BuiltGuest) -> String {
+    section_of(guest, manifest::SECTION)
+}
+
+#[test]
+fn the_cases_are_in_the_component_the_same_from_either_language() {
+    let files = cases_files(&cases_dir(&examples_dir().join("cart")).unwrap()).unwrap();
+    assert!(!files.is_empty());
+    let texts = files.iter().map(|file| fs::read_to_string(file).unwrap() + "\n");
+    let expected: String = texts.collect();
+    for language in [Language::Rust, Language::AssemblyScript] {
+        let cart = example_in("cart", language).unwrap();
+        assert_eq!(section_of(&cart, "syncline:cases"), expected, "{language:?}");
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ use super::body::{BODY_TIME_MAX, broken, too_slow};
 use super::params::{self, Params, PathOf, QueryOf};
 use super::rollouts::RolloutForm;
 use super::{Api, blocking};
+use crate::cases;
 use crate::problem::{Code, Problem};
 use crate::region::{Deployed, Region, RolloutView, VerifyError};
 use crate::text::rfc3339;
@@ -70,7 +71,7 @@ pub(super) async fn upload(
     let table = params::table(&form.table.ok_or_else(|| missing("table"))?)?;
     let component = form.component.ok_or_else(|| missing("component"))?;
     check_sum(form.checksum.as_deref(), &component)?;
-    let cases = given_cases(form.cases.as_deref())?;
+    let mut cases = given_cases(form.cases.as_deref())?;
     let rollout = match &form.rollout {
         Some(json) => RolloutForm::read(json.as_bytes())?,
         None => RolloutForm::default(),
@@ -81,6 +82,7 @@ pub(super) async fn upload(
     let (admitted, was_loaded, component, verified) = blocking(move || {
         let deadline = Instant::now() + Duration::from_millis(ANSWER_MS_MAX);
         let admitted = region.admit(&component).map_err(|refused| refused_upload(&refused))?;
+        cases.extend(cases::given(&component).map_err(|refused| refused_upload(&refused))?);
         let was_loaded = region.is_loaded(&admitted.version);
         let verified = verified(&region, &its_table, &admitted, &component, &cases, deadline)?;
         Ok((admitted, was_loaded, component, verified))

@@ -9,7 +9,7 @@ use syncline_store::kv::quarantine::QuarantineId;
 
 use super::conflicts::{CONFLICTS_EXAMPLES, ConflictsCommand};
 use super::divergences::{DIVERGENCES_EXAMPLES, DivergencesCommand, REPAIR_EXAMPLES, RepairArgs};
-use super::function::{CasesArgs, FUNCTION_EXAMPLES, FunctionCommand, Source};
+use super::function::{FUNCTION_EXAMPLES, FunctionCommand, Source};
 use super::members::{TOPOLOGY_EXAMPLES, TopologyCommand};
 use super::rollout::{PlanArgs, ROLLOUT_EXAMPLES, RolloutCommand};
 use super::tables::{TABLES_EXAMPLES, TablesCommand};
@@ -396,8 +396,10 @@ pub(super) struct PageArgs {
 pub(super) struct DeployArgs {
     #[command(flatten)]
     pub(super) source: Source,
-    #[command(flatten)]
-    pub(super) cases: CasesArgs,
+    /// Further cases that the region verifies it with: a folder, or one file. Those that the component
+    /// brings with it are taken in any case.
+    #[arg(long, value_name = "FOLDER|FILE")]
+    pub(super) cases: Option<PathBuf>,
     /// The table whose conflicts it resolves.
     #[arg(long, value_name = "TABLE", value_parser = table)]
     pub(super) table: String,

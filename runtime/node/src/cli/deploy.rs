@@ -7,6 +7,7 @@ use syncline_verifier::Case;
 use super::args::DeployArgs;
 use super::client::{Client, Upload};
 use super::failure::Failure;
+use super::function::read_cases;
 use super::output::{Output, fields, note, printable};
 use super::{plan, rollout};
 
@@ -22,7 +23,7 @@ struct Uploaded {
 }
 
 pub(super) fn run(args: &DeployArgs, client: &Client, out: &Output) -> Result<(), Failure> {
-    let cases = args.cases.read_any(&args.source)?;
+    let cases = args.cases.as_deref().map_or_else(|| Ok(Vec::new()), read_cases)?;
     // What is too large is not even sent: a region would close the connection in the middle, which
     // says less than the file's own limit does.
     let component = args.source.load()?.bytes;

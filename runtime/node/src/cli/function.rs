@@ -14,7 +14,8 @@ mod source;
 mod test;
 mod verify;
 
-pub(super) use args::{CasesArgs, FUNCTION_EXAMPLES, FunctionCommand, Source};
+pub(super) use args::{FUNCTION_EXAMPLES, FunctionCommand, Source};
+pub(super) use source::read_cases;
 
 use super::client::Client;
 use super::failure::Failure;

@@ -17,6 +17,7 @@ use syncline_core::{
 use syncline_host::{Admitted, Manifest};
 use syncline_store::kv::component::{self, ComponentFacts};
 use syncline_store::{Search, StoreError};
+use syncline_verifier::Case;
 use tokio::sync::oneshot;
 
 use super::donor::Donor;
@@ -29,7 +30,7 @@ use super::status::ControlView;
 use super::syncer::{Reply, Ticket};
 use super::versions::{Searches, VersionStanding};
 use super::{HEARTBEAT_EVERY, Shared, chain, now_ms};
-use crate::self_test;
+use crate::{cases, self_test};
 
 /// So much work is taken into one commit.
 const WORK_MAX: usize = 64;
@@ -521,9 +522,11 @@ pub(super) fn once_durable<T: Send + 'static>(
 /// What a version's self-test comes to. A call that could not be made is made again a few times: the
 /// machine may be busy.
 fn self_tested(shared: &Shared, version: FunctionVersion) -> Result<SelfTest, RolloutText> {
+    let given = given_cases(shared, version)
+        .map_err(|error| RolloutText::cut(&format!("its cases cannot be read: {error}")))?;
     let mut last = String::new();
     for _ in 0..SELF_TESTS_MAX {
-        match self_test::digest(&shared.host, version) {
+        match self_test::digest(&shared.host, version, &given) {
             Ok(digest) => return Ok(SelfTest { digest, profile: shared.profile }),
             Err(error) => last = chain(&error),
         }
@@ -533,6 +536,14 @@ fn self_tested(shared: &Shared, version: FunctionVersion) -> Result<SelfTest, Ro
         std::thread::sleep(SELF_TEST_PAUSE);
     }
     Err(RolloutText::cut(&format!("the self-test could not be made: {last}")))
+}
+
+/// The cases that a version brings with it, which is here.
+fn given_cases(shared: &Shared, version: FunctionVersion) -> Result<Vec<Case>, String> {
+    let bytes =
+        component::bytes(&shared.site.store, &version).map_err(|error| error.to_string())?;
+    let bytes = bytes.ok_or("its component is not kept")?;
+    cases::given(&bytes).map_err(|error| error.to_string())
 }
 
 fn load_parts(shared: &Shared, version: FunctionVersion) -> Result<Vec<u8>, String> {

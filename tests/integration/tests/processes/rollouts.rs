@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use syncline_harness::{Dev, If, PATIENCE, Region, example_function, wait_for};
+use syncline_guest_build::manifest::append_section;
+use syncline_harness::{Dev, If, PATIENCE, Region, example_function, later_cart, wait_for};
 use syncline_integration::{BadGuest, one_outcome_each};
 
 const TABLE: &str = "carts";
@@ -90,6 +91,44 @@ fn a_version_goes_from_stage_to_stage_as_it_is_told() {
     let said: Vec<&Value> = done["history"].as_array().unwrap().iter().collect();
     assert_eq!((&said[0]["what"], &said[0]["why"]), (&json!("created"), &json!("a test")));
     assert!(said.iter().any(|line| line["actor"] == "who" && line["why"] == "go"), "{said:#?}");
+}
+
+#[test]
+fn every_region_tries_a_version_on_the_cases_that_it_brings() {
+    let dev = Dev::start(&REGIONS).unwrap();
+    let [a, b, _] = dev.regions() else { panic!("three regions") };
+    let plain = later_cart("cart-with-total").unwrap();
+    let with = |cases: &str| {
+        let mut component = plain.clone();
+        append_section(&mut component, "syncline:cases", cases.as_bytes());
+        component
+    };
+    let self_test = |component: &[u8]| {
+        let id = started(a, component, &json!({"promotion": "manual"}));
+        let ready = wait_until(b, &id, "the tests", |rollout| states(rollout) == ["ready"; 3]);
+        assert_eq!(steer(b, &id, "abort", &json!({})).0, 200);
+        wait_until(a, &id, "the abort", |rollout| rollout["state"] == "aborted");
+        let digests = REGIONS.map(|name| ready["regions"][name]["self_test_digest"].clone());
+        assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
+        digests[0].as_str().unwrap().to_owned()
+    };
+    let fig = r#"{"older":{"items":[{"id":"fig","qty":1}]},"newer":{"items":[]}}"#;
+    let kiwi = fig.replace("fig", "kiwi");
+    let digests = [self_test(&plain), self_test(&with(fig)), self_test(&with(&kiwi))];
+    let [none, fig_alone, kiwi_alone] = &digests;
+    assert!(none != fig_alone && fig_alone != kiwi_alone && none != kiwi_alone, "{digests:?}");
+
+    let refused = |component: &[u8]| {
+        let answer = a.upload_with(TABLE, component, &json!({})).unwrap();
+        (answer.status, answer.json())
+    };
+    let (status, problem) = refused(&with(r#"{"older":1}"#));
+    assert_eq!((status, &problem["reason"]), (422, &json!("invalid-cases")), "{problem:#}");
+    // A fault on a case of its own speaks against a function.
+    let mut traps = BadGuest::Traps.component();
+    append_section(&mut traps, "syncline:cases", fig.as_bytes());
+    let (status, problem) = refused(&traps);
+    assert_eq!((status, &problem["code"]), (422, &json!("verification-failed")), "{problem:#}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::cli::failure::Failure;
 use crate::cli::function::{Source, engines};
 use crate::cli::json;
 use crate::cli::output::{Output, fields, note, printable, short_version};
-use crate::cli::recorded::Recorded;
+use crate::recorded::Recorded;
 use crate::replay::{Ending, Replay, ReplayReport};
 
 /// What is asked for at once.

@@ -172,9 +172,9 @@ pub(in crate::cli) struct RunArgs {
 
 /// Where cases are.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct CasesArgs {
+pub(super) struct CasesArgs {
     /// The folder of the cases, or one file. Without it: `cases` in the function's folder, or beside
-    /// it.
+    /// it; else those that the component brings with it.
     #[arg(long, value_name = "FOLDER|FILE")]
     pub(super) cases: Option<PathBuf>,
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 use syncline_host::{PROFILE, inspect};
 
 use super::args::Source;
+use crate::cases::given;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, fields, printable};
 
@@ -15,6 +16,7 @@ pub(super) fn run(source: &Source, out: &Output) -> Result<(), Failure> {
     let inspected = inspect(&loaded.bytes).map_err(|refused| {
         Failure::Failed(format!("{} ({}): {refused}", loaded.file.display(), refused.code()))
     })?;
+    let cases = given(&loaded.bytes).map_err(|refused| Failure::Failed(refused.to_string()))?.len();
     let (manifest, limits) = (&inspected.manifest, &inspected.manifest.limits);
     if out.is_json() {
         return out.json(&json!({
@@ -24,6 +26,7 @@ pub(super) fn run(source: &Source, out: &Output) -> Result<(), Failure> {
             "world": WORLD,
             "profile": PROFILE,
             "imports": inspected.imports,
+            "cases": cases,
             "manifest": {
                 "name": manifest.name,
                 "version": manifest.version,
@@ -45,6 +48,7 @@ pub(super) fn run(source: &Source, out: &Output) -> Result<(), Failure> {
         ("world", WORLD.to_owned()),
         ("profile", PROFILE.to_string()),
         ("imports", if imports.is_empty() { "nothing".into() } else { imports.join(", ") }),
+        ("cases", cases.to_string()),
         ("name", text(&manifest.name)),
         ("release", text(&manifest.version)),
         ("needs ancestor", if manifest.needs_ancestor { "yes" } else { "no" }.to_owned()),

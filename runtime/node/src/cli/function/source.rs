@@ -4,20 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use syncline_core::{COMPONENT_BYTES_MAX, FunctionVersion};
-use syncline_guest_build::BuiltGuest;
+use syncline_guest_build::{BuiltGuest, cases_dir, cases_files};
 use syncline_verifier::Case;
 
 use super::args::{CasesArgs, Source};
 use super::failed;
+use crate::cases::given;
 use crate::cli::failure::Failure;
 use crate::cli::output::note;
-use crate::cli::recorded::Recorded;
-use crate::component::case_of;
 
 /// Where a function is built, in its own folder.
 const TARGET: &str = "target/syncline";
-/// Where its cases are.
-const CASES: &str = "cases";
 
 /// A component, and where it comes from.
 pub(in crate::cli) struct Loaded {
@@ -63,45 +60,40 @@ pub(super) fn build(folder: &Path) -> Result<BuiltGuest, Failure> {
 }
 
 impl CasesArgs {
-    /// The cases that go with an upload: those that were named, or those of a function's folder, or none.
-    pub(in crate::cli) fn read_any(&self, source: &Source) -> Result<Vec<Case>, Failure> {
-        if self.cases.is_none() && (!source.path.is_dir() || found(&source.path).is_none()) {
-            return Ok(Vec::new());
-        }
-        self.read(source)
-    }
-
-    /// All cases: of the place that was named, or of `cases` where the function is. A file that can't
-    /// be read as cases is an error, and so is a place without any.
+    /// All cases: of the place that was named, or of `cases` where the function is, or those that the
+    /// component brings with it.
     pub(super) fn read(&self, source: &Source) -> Result<Vec<Case>, Failure> {
-        let place = match &self.cases {
-            Some(place) => place.clone(),
-            None => found(&source.path).ok_or_else(|| {
-                Failure::Failed(format!(
-                    "there is no folder `{CASES}` beside {}; say with --cases where the cases are",
-                    source.path.display()
-                ))
-            })?,
-        };
-        let mut cases = Vec::new();
-        for file in files(&place)? {
-            cases.extend(read(&file)?);
+        let folder =
+            if source.path.is_dir() { Some(source.path.as_path()) } else { source.path.parent() };
+        let place = self.cases.clone().or_else(|| cases_dir(folder?));
+        if let Some(place) = place {
+            return read_cases(&place);
         }
-        if cases.is_empty() {
-            let place = place.display();
-            return Err(Failure::Failed(format!("{place}: no file of cases, which end in .json")));
+        let given = given(&source.load()?.bytes);
+        let given = given.map_err(|error| Failure::Failed(error.to_string()))?;
+        if given.is_empty() {
+            let source = source.path.display();
+            return Err(Failure::Failed(format!(
+                "{source} brings no cases with it, and there is no folder `cases` beside it; say with \
+                 --cases where they are"
+            )));
         }
-        Ok(cases)
+        Ok(given)
     }
 }
 
-/// The folder of cases of a function: in its folder, or beside that where a function has it in
-/// common with another language's.
-fn found(path: &Path) -> Option<PathBuf> {
-    let here = path.canonicalize().ok()?;
-    let folder = if here.is_dir() { here.as_path() } else { here.parent()? };
-    let beside = folder.parent().map(|parent| parent.join(CASES));
-    std::iter::once(folder.join(CASES)).chain(beside).find(|place| place.is_dir())
+/// The cases of a folder, or of one file. A file that can't be read as cases is an error, and so is a
+/// place without any.
+pub(in crate::cli) fn read_cases(place: &Path) -> Result<Vec<Case>, Failure> {
+    let mut cases = Vec::new();
+    for file in files(place)? {
+        cases.extend(read(&file)?);
+    }
+    if cases.is_empty() {
+        let place = place.display();
+        return Err(Failure::Failed(format!("{place}: no file of cases, which end in .json")));
+    }
+    Ok(cases)
 }
 
 fn files(place: &Path) -> Result<Vec<PathBuf>, Failure> {
@@ -109,29 +101,13 @@ fn files(place: &Path) -> Result<Vec<PathBuf>, Failure> {
         return Ok(vec![place.to_owned()]);
     }
     let cannot = |error: std::io::Error| Failure::Failed(format!("{}: {error}", place.display()));
-    let mut files = Vec::new();
-    for entry in fs::read_dir(place).map_err(cannot)? {
-        let file = entry.map_err(cannot)?.path();
-        if file.extension().is_some_and(|extension| extension == "json") {
-            files.push(file);
-        }
-    }
-    files.sort();
-    Ok(files)
+    cases_files(place).map_err(cannot)
 }
 
-/// The cases of one file. A conflict as `syncline conflicts show` prints it is a case without an
-/// expectation.
+/// The cases of one file.
 pub(super) fn read(file: &Path) -> Result<Vec<Case>, Failure> {
     let cannot =
         |what: &dyn std::fmt::Display| Failure::Failed(format!("{}: {what}", file.display()));
     let text = fs::read_to_string(file).map_err(|error| cannot(&error))?;
-    match serde_json::from_str::<Recorded>(&text) {
-        Ok(recorded) => {
-            let record = recorded.record().map_err(|what| cannot(&what))?;
-            let case = case_of(&record).ok_or_else(|| cannot(&"the conflict has no two sides"))?;
-            Ok(vec![case])
-        }
-        Err(_) => Case::read(&text).map_err(|error| cannot(&error)),
-    }
+    crate::cases::read(&text).map_err(|error| cannot(&error))
 }

@@ -2,6 +2,7 @@ use super::*;
 use crate::MemoryStore;
 use crate::kv::{arbitrary, golden};
 use proptest::prelude::*;
+use syncline_core::FunctionVersion;
 
 fn id() -> impl Strategy<Value = RolloutId> {
     arbitrary::change_id().prop_map(RolloutId)

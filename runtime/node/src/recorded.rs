@@ -9,7 +9,7 @@ use syncline_core::{
 
 /// A conflict as a region shows it alone, and `syncline conflicts show --output json` prints it.
 #[derive(Deserialize)]
-pub(super) struct Recorded {
+pub(crate) struct Recorded {
     conflict_id: String,
     table_name: String,
     row_pk: String,
@@ -45,7 +45,7 @@ struct Fault {
 
 impl Recorded {
     /// An error is what can't be understood.
-    pub(super) fn record(self) -> Result<ConflictRecord, String> {
+    pub(crate) fn record(self) -> Result<ConflictRecord, String> {
         let parsed = |error: &dyn std::fmt::Display| error.to_string();
         let result = image(self.result.as_deref())?;
         let fault = self.fault.unwrap_or(Fault { code: String::new(), text: String::new() });
