@@ -133,6 +133,8 @@ bugs! {
     OwnerNotSucceeded => "owner-not-succeeded",
     /// A rollout goes on though its version was retired or deleted before it was created.
     BarredGoesOn => "barred-goes-on",
+    /// A region releases a version while changes that it stamped with it are not everywhere.
+    ReleaseUnstable => "release-unstable",
     /// The digest of a table does not account for rows that others delete.
     DigestWithoutDeletes => "digest-without-deletes",
     /// A heartbeat says that all is applied which is taken.

@@ -2,6 +2,7 @@
 //! shrunk and played again.
 
 mod broken;
+mod deletion;
 mod rollouts;
 mod versions;
 
@@ -506,6 +507,7 @@ impl Scenario {
                 steps.insert(rng.usize(0..=steps.len()), step);
             }
         }
+        deletion::draw(seed, &mut setup, &mut steps);
         broken::draw(seed, &mut setup, &mut steps);
         Self { seed, setup, steps }
     }

@@ -1,5 +1,6 @@
 //! Versions on their way through the regions: in stages, by command, stopped by their gates.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -42,12 +43,17 @@ fn steer(region: &Region, id: &str, verb: &str, body: &Value) -> (u16, Value) {
 }
 
 /// Writes rows in two regions that do not hear each other, and lets them meet.
-fn conflicts(dev: &Dev, rows: std::ops::Range<u32>) {
+fn conflicts(dev: &Dev, rows: Range<u32>) {
+    conflicts_of(dev, rows, |item| json!([{"id": item, "qty": 1}]));
+}
+
+/// The same, with these items in the carts.
+fn conflicts_of(dev: &Dev, rows: Range<u32>, items: impl Fn(&str) -> Value) {
     let [a, b, _] = dev.regions() else { panic!("three regions") };
     a.cut("a", "b").unwrap();
     for row in rows {
         for (region, item) in [(a, "fig"), (b, "kiwi")] {
-            let cart = json!({"items": [{"id": item, "qty": 1}]}).to_string();
+            let cart = json!({"items": items(item)}).to_string();
             let put = region.put(TABLE, &format!("c-{row}"), &cart, If::Always).unwrap();
             put.success().unwrap();
         }
@@ -195,6 +201,60 @@ fn a_version_that_faults_is_stopped_in_the_shadow() {
         let cart = region.get(TABLE, "c-7").unwrap().unwrap().image;
         assert_eq!(String::from_utf8(cart).unwrap().matches("qty").count(), 2);
     }
+}
+
+/// A component with a case that it is right in.
+fn with_a_case(name: &str) -> Vec<u8> {
+    let mut component = later_cart(name).unwrap();
+    let case = r#"{"older":{"items":[{"id":"fig","qty":2}]},"newer":{"items":[{"id":"kiwi","qty":3}]},
+        "merged":{"items":[{"id":"fig","qty":2},{"id":"kiwi","qty":3}]}}"#;
+    append_section(&mut component, "syncline:cases", case.as_bytes());
+    component
+}
+
+#[test]
+fn a_version_that_is_right_in_its_cases_and_wrong_on_real_rows_is_stopped_in_the_shadow() {
+    let dev = Dev::start(&REGIONS).unwrap();
+    let [a, b, c] = dev.regions() else { panic!("three regions") };
+    let cart = a.deploy(TABLE, &example_function("cart").unwrap()).unwrap();
+    let gates = json!({"shadow_difference_rate": {"limit": 0.2, "min_conflicts": 20}});
+    let id =
+        started(b, &with_a_case("cart-fails-at-times"), &json!({"shadow": "1h", "gates": gates}));
+    wait_until(c, &id, "the shadow", |rollout| rollout["state"] == "shadow");
+    // Both sides add the same product: the cart adds them up, the candidate takes the larger one.
+    conflicts_of(&dev, 0..30, |_| json!([{"id": "fig", "qty": 3}]));
+    let aborted = wait_until(c, &id, "the gate", |rollout| rollout["state"] == "aborted");
+    let reason = aborted["reason"].as_str().unwrap();
+    assert!(reason.starts_with("shadow_difference_rate is 100 % of"), "{reason}");
+    let sample = &rollout(a, &id)["samples"][0]["difference"];
+    let quantities =
+        ["recorded", "replayed"].map(|end| sample[end]["result"]["items"][0]["qty"].clone());
+    assert_eq!(quantities, [json!(6), json!(3)], "{sample:#}");
+    let last = c.conflicts("table=carts&row_pk=c-7").unwrap();
+    assert_eq!(last[0]["merge_function"], cart.as_str());
+}
+
+#[test]
+fn a_version_whose_fuel_does_not_suffice_for_large_rows_is_stopped_in_the_shadow() {
+    let dev = Dev::start(&REGIONS).unwrap();
+    let [a, b, c] = dev.regions() else { panic!("three regions") };
+    a.deploy(TABLE, &example_function("cart").unwrap()).unwrap();
+    let gates = json!({"fault_rate": {"limit": 0.01, "min_conflicts": 30}});
+    let id =
+        started(b, &with_a_case("cart-with-little-fuel"), &json!({"shadow": "1h", "gates": gates}));
+    wait_until(c, &id, "the shadow", |rollout| rollout["state"] == "shadow");
+    conflicts(&dev, 0..8);
+    let seen = rollout(b, &id);
+    assert_eq!((&seen["state"], &seen["seen"]["shadow"]["faults"]), (&json!("shadow"), &json!({})));
+    let large = |item: &str| {
+        (0..400).map(|n| json!({"id": format!("{item}-{n}"), "qty": n})).collect::<Vec<_>>().into()
+    };
+    conflicts_of(&dev, 8..30, large);
+    let aborted = wait_until(c, &id, "the gate", |rollout| rollout["state"] == "aborted");
+    assert!(aborted["reason"].as_str().unwrap().starts_with("fault_rate is "), "{aborted:#}");
+    assert!(aborted["seen"]["shadow"]["faults"]["out-of-fuel"].as_u64() > Some(0), "{aborted:#}");
+    let history = aborted["history"].as_array().unwrap();
+    assert!(history.iter().all(|line| line["what"] != "active"), "{history:#?}");
 }
 
 #[test]
