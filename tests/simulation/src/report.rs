@@ -46,10 +46,11 @@ pub const FAULTS_EXPECTED: [&str; 23] = [
 ];
 
 /// States that many runs must meet.
-pub const STATES_EXPECTED: [&str; 35] = [
+pub const STATES_EXPECTED: [&str; 37] = [
     "a change waited for a function",
     "a change waited for an engine",
     "a change was given up with a lost region",
+    "a clock was not believed",
     "a component was dropped",
     "a conflict fell back to its newest head",
     "a conflict was merged",
@@ -72,6 +73,7 @@ pub const STATES_EXPECTED: [&str; 35] = [
     "a version was released",
     "a version was retired, or no longer",
     "a version was to be deleted",
+    "a write met a clock that is ahead",
     "a write met a full disk",
     "a write met a full outbox",
     "a write met a region that may not write",

@@ -104,7 +104,7 @@ impl World {
             return;
         }
         let table = self.table(number);
-        let wall = self.regions[region].wall_ms(self.now_ms);
+        let now = self.moment(region);
         let steady = self.steady_ms();
         let Some(running) = self.running(region) else { return };
         let version = function.version();
@@ -112,20 +112,20 @@ impl World {
         let component = Loaded { version, bytes, facts: facts(function) };
         let (actor, why) = (RolloutText::default(), RolloutText::default());
         let new = NewRollout { table, version, plan, actor, why };
-        let deployed = running.control.deploy(&running.site, new, component, wall);
+        let deployed = running.control.deploy(&running.site, new, component, now.now_ms);
         if deployed.is_ok() {
             running.here.insert(version);
             self.stats.state("a function was deployed");
         }
         let Some(running) = self.running(region) else { return };
-        let done = running.control.end(&running.site, false, wall, steady);
+        let done = running.control.end(&running.site, false, now, steady);
         self.control_done(region, done, vec![]);
         self.tell_of(region, || format!("deploys {function:?}: {deployed:?}"));
     }
 
     fn ask(&mut self, region: usize, table: u8, asked: Asked) {
         let table = self.table(usize::from(table) % self.setup.tables.len());
-        let wall = self.regions[region].wall_ms(self.now_ms);
+        let now = self.moment(region);
         let steady = self.steady_ms();
         let Some(running) = self.running(region) else { return };
         let Some(current) = running.control.control().rollouts().current(&table) else { return };
@@ -139,8 +139,8 @@ impl World {
             Asked::Claim => RolloutAsk::Claim { owner_is_silent: true },
         };
         let texts = (RolloutText::default(), RolloutText::default());
-        let answer = running.control.ask(&running.site, &id, ask, texts, wall);
-        let done = running.control.end(&running.site, false, wall, steady);
+        let answer = running.control.ask(&running.site, &id, ask, texts, now.now_ms);
+        let done = running.control.end(&running.site, false, now, steady);
         self.control_done(region, done, vec![]);
         if let Ok(Some(_)) = answer {
             self.stats.state("something was asked of a rollout");
@@ -149,7 +149,7 @@ impl World {
     }
 
     fn report(&mut self, region: usize, faults: bool) {
-        let wall = self.regions[region].wall_ms(self.now_ms);
+        let now = self.moment(region);
         let Some(running) = self.running(region) else { return };
         let open = running.control.control().rollouts().open();
         let open: Vec<_> = open.map(|rollout| (rollout.id.clone(), rollout.place)).collect();
@@ -164,7 +164,7 @@ impl World {
             }
             let Some(running) = self.running(region) else { return };
             // Only a clock at its end refuses.
-            let _ = running.control.report(&running.site, &id, &since, wall);
+            let _ = running.control.report(&running.site, &id, &since, now.now_ms);
             self.stats.state("conflicts under a rollout were reported");
         }
     }
