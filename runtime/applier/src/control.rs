@@ -22,8 +22,8 @@ use crate::forwarding::Forwarding;
 use crate::intake::{FOREIGN, quarantined};
 use crate::replay::{Handled, outcome, read_again};
 use crate::{
-    Broken, ControlItem, ControlRead, KeptAction, KeptDone, KeptWork, ReplayRefused, Replayed,
-    Site, Sorted, Ticket,
+    Broken, ControlItem, ControlRead, KeptAction, KeptDone, KeptWork, Moment, ReplayRefused,
+    Replayed, Site, Sorted, Ticket,
 };
 
 /// So often in one turn a region looks whether what it has just said makes something else due. What
@@ -112,6 +112,8 @@ pub struct ControlApplier {
     testing: BTreeSet<FunctionVersion>,
     /// The clock had come to here when the present stamps already counted for every write.
     stamped_until: Hlc,
+    /// Nothing is said for now.
+    is_silent: bool,
     gathered: Gathered,
 }
 
@@ -147,6 +149,7 @@ impl ControlApplier {
             control,
             testing: BTreeSet::new(),
             stamped_until: Hlc::ZERO,
+            is_silent: false,
             gathered: Gathered::default(),
         };
         applier.tell(site);
@@ -325,6 +328,12 @@ impl ControlApplier {
         self.say(site, ControlBody::Membership(proposal), now_ms).map(MembershipId)
     }
 
+    /// A region that starts says nothing of its own accord, not even a heartbeat, until it has heard
+    /// others: its clock may be wrong, and its disk old. What is due is said later.
+    pub fn keep_silent(&mut self, is_silent: bool) {
+        self.is_silent = is_silent;
+    }
+
     /// A component that came in parts can be called here.
     pub fn loaded(&mut self, component: Loaded) {
         self.control.component_is_here(component.version);
@@ -470,15 +479,18 @@ impl ControlApplier {
         &mut self,
         site: &Site<S>,
         beats: bool,
-        now_ms: u64,
+        at: Moment,
         steady_ms: u64,
     ) -> Result<ControlDone, StoreError> {
-        let noted = self.pause_what_diverged(site, now_ms);
-        let said = self.say_what_is_due(site, now_ms, steady_ms);
+        let now_ms = at.now_ms;
+        let speaks = !self.is_silent;
+        let noted = if speaks { self.pause_what_diverged(site, now_ms) } else { Vec::new() };
+        let said = if speaks { self.say_what_is_due(site, now_ms, steady_ms) } else { Vec::new() };
         let mut to_test = self.control.to_test();
         to_test.retain(|version| self.testing.insert(*version));
-        let beat = if beats { site.clock.tick(now_ms).ok() } else { None };
-        let commit = self.control.finish(beat);
+        let beat = if beats && speaks { site.clock.tick(now_ms).ok() } else { None };
+        let mut commit = self.control.finish(beat);
+        at.tell(commit.heartbeat.as_mut());
         let mut gathered = std::mem::take(&mut self.gathered);
         if let Err(error) = write(site, &commit, &mut gathered) {
             // The pauses are not kept either: they are for the next turn.

@@ -13,6 +13,8 @@
 //! 3. What [`PartitionDone`] and [`ControlDone`] say apart from the ticket may be acted on at once.
 //! 4. After an error of a turn that is [fatal](TurnError::fatal), nothing but a new start is allowed.
 //! 5. At the start: [`restore`], then everything else.
+//! 6. Each heartbeat that is read in its region's own log is shown to [`Site::hear_clock`] at once,
+//!    and the time that is given to any step is that of a [`Site::moment`].
 
 mod bulk;
 mod control;
@@ -38,6 +40,6 @@ pub use partition::{
 };
 pub use replay::{KeptAction, KeptDone, KeptWork, ReplayRefused, Replayed};
 pub use restore::{Restored, positions, restore};
-pub use site::{Limits, Site, partition_of_lane};
+pub use site::{Limits, Moment, Site, partition_of_lane};
 pub use snapshot::{Assembly, Copied, Copying, Page, PageStep, PagesMade, read_copy, write_copy};
 pub use sync::{Synced, Ticket, sync};

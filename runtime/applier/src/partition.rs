@@ -18,8 +18,8 @@ use crate::mend::mend;
 use crate::replay::{Handled, outcome, read_again};
 use crate::rows::RowCache;
 use crate::{
-    Broken, KeptAction, KeptDone, KeptWork, MendDone, MendWork, Read, ReadRecords, ReplayRefused,
-    Replayed, Site, Sorted, Ticket,
+    Broken, KeptAction, KeptDone, KeptWork, MendDone, MendWork, Moment, Read, ReadRecords,
+    ReplayRefused, Replayed, Site, Sorted, Ticket,
 };
 
 /// A write that a client asks for.
@@ -44,6 +44,12 @@ pub enum WriteError {
     /// The clock gives no more timestamps.
     #[error("the clock has reached its end")]
     ClockExhausted,
+    /// The wall clock is too far ahead of the peers'.
+    #[error("the wall clock is {by_ms} ms ahead of the other regions")]
+    ClockAhead {
+        /// By how many milliseconds.
+        by_ms: u64,
+    },
     /// The disk is full.
     #[error("{0}")]
     NoSpace(String),
@@ -188,13 +194,13 @@ impl PartitionApplier {
         &self.partition
     }
 
-    /// One batch, to its commit. `now_ms` is the wall clock in milliseconds since 1970.
+    /// One batch, to its commit.
     pub fn turn<S: Store, R>(
         &mut self,
         site: &Site<S>,
         functions: &dyn MergeFunctions,
         turn: PartitionTurn<R>,
-        now_ms: u64,
+        at: Moment,
     ) -> Result<PartitionDone<R>, TurnError<R>> {
         let mut gathered = Gathered {
             taken: Vec::new(),
@@ -202,7 +208,7 @@ impl PartitionApplier {
             kept: Vec::new(),
             forwarding: Forwarding::default(),
         };
-        match self.carry_out(site, functions, turn, now_ms, &mut gathered) {
+        match self.carry_out(site, functions, turn, at, &mut gathered) {
             Ok(()) => Ok(gathered.done),
             Err(error) => Err(self.recover(site, error, gathered)),
         }
@@ -213,10 +219,10 @@ impl PartitionApplier {
         site: &Site<S>,
         functions: &dyn MergeFunctions,
         turn: PartitionTurn<R>,
-        now_ms: u64,
+        at: Moment,
         gathered: &mut Gathered<R>,
     ) -> Result<(), StoreError> {
-        let number = self.partition.number();
+        let (number, now_ms) = (self.partition.number(), at.now_ms);
         let mut rows = self.rows.over(&site.store, number);
         let mut batch = self.partition.batch(&mut rows, functions, now_ms);
         let counting = site.counting_after(number, &mut self.counting_version);
@@ -238,11 +244,12 @@ impl PartitionApplier {
             Some(work) => Some(start_kept(site, &mut batch, gathered, &work)?),
         };
         for write in turn.writes {
-            write_one(site, &mut batch, gathered, write, now_ms).map_err(lost)?;
+            write_one(site, &mut batch, gathered, write, at).map_err(lost)?;
         }
         // A clock at its end says no more; the region still applies what others send.
         let beat = if turn.beats { site.clock.tick(now_ms).ok() } else { None };
         let mut commit = batch.finish(beat).map_err(lost)?;
+        at.tell(commit.heartbeat.as_mut());
         if let Some(MendDone::Repaired(page)) = &mut gathered.done.mended {
             page.recounted = commit.recounted.take();
         }
@@ -365,10 +372,14 @@ fn write_one<S, R>(
     batch: &mut CoreBatch<'_>,
     gathered: &mut Gathered<R>,
     write: WriteRequest<R>,
-    now_ms: u64,
+    at: Moment,
 ) -> Result<(), LoadError> {
     let WriteRequest { row, precondition, image, reply } = write;
-    let Ok(hlc) = site.clock.tick(now_ms) else {
+    if let Some(by_ms) = at.ahead_ms {
+        gathered.done.refused.push((reply, WriteError::ClockAhead { by_ms }));
+        return Ok(());
+    }
+    let Ok(hlc) = site.clock.tick(at.now_ms) else {
         gathered.done.refused.push((reply, WriteError::ClockExhausted));
         return Ok(());
     };

@@ -2,15 +2,43 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use syncline_bus::Lane;
+use syncline_core::planted::{self, Bug};
 use syncline_core::{
-    CONTROL_PARTITION, Clock, Counting, Divergence, EngineName, Hlc, PartitionCount,
-    PartitionSetup, PartitionStanding, RegionId, Routes, Stamp, TableName,
+    CONTROL_PARTITION, Clock, ClockCheck, ClockVerdict, Counting, Divergence, EngineName,
+    Heartbeat, Hlc, PartitionCount, PartitionSetup, PartitionStanding, RegionId, Routes, Stamp,
+    TableName,
 };
 
 use crate::Intake;
+
+/// A moment, as far as the wall clock may be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Milliseconds since 1970: what HLCs and notes go by. The peers' time, where the wall clock is
+    /// too far ahead of it.
+    pub now_ms: u64,
+    /// By how much the wall clock is too far ahead for local writes to be taken.
+    pub ahead_ms: Option<u64>,
+}
+
+impl Moment {
+    /// A moment by a wall clock that is believed.
+    pub fn of(now_ms: u64) -> Self {
+        Self { now_ms, ahead_ms: None }
+    }
+
+    /// What a heartbeat of this moment says of the wall clock.
+    pub(crate) fn tell(&self, beat: Option<&mut Heartbeat>) {
+        let (Some(beat), Some(ahead_ms)) = (beat, self.ahead_ms) else { return };
+        let wall_ms = self.now_ms.saturating_add(ahead_ms);
+        if !planted::is(Bug::SkewedClockHides) {
+            beat.clock_ahead_ms = wall_ms.saturating_sub(beat.hlc.millis());
+        }
+    }
+}
 
 /// Limits of a region's partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +76,8 @@ pub struct Site<S> {
     pub store: S,
     /// The clock.
     pub clock: Clock,
+    /// What the peers say of the time.
+    clock_check: Mutex<ClockCheck>,
     /// What this region stamps each table's changes with. Set after the commit that says so.
     stamps: RwLock<BTreeMap<TableName, Stamp>>,
     /// Tables that have rows here, for the limit on them.
@@ -99,6 +129,7 @@ impl<S> Site<S> {
             limits,
             store,
             clock: Clock::starting_after(Hlc::ZERO),
+            clock_check: Mutex::default(),
             stamps: RwLock::default(),
             tables: RwLock::default(),
             counting: RwLock::default(),
@@ -125,6 +156,53 @@ impl<S> Site<S> {
     #[must_use]
     pub fn with_engine(self, engine: EngineName) -> Self {
         Self { engine: Some(engine), ..self }
+    }
+
+    /// The same, where no local writes are taken while the wall clock is further ahead of the peers
+    /// than this; with none it is always believed.
+    #[must_use]
+    pub fn with_clock_bound(self, bound_ms: Option<u64>) -> Self {
+        Self { clock_check: Mutex::new(ClockCheck::new(bound_ms)), ..self }
+    }
+
+    /// A heartbeat of a region was read in that region's own log, when the steady clock showed this.
+    /// It is fresh if it got there after this region had started to read.
+    pub fn hear_clock(&self, beat: &Heartbeat, steady_ms: u64, is_fresh: bool) {
+        let mut check = self.clock_check();
+        check.hear(beat, steady_ms);
+        if is_fresh {
+            check.caught_up(&beat.region);
+        }
+    }
+
+    /// The region is not read any more.
+    pub fn forget_clock(&self, peer: &RegionId) {
+        self.clock_check().forget(peer);
+    }
+
+    /// What the wall clock is worth at a moment. `wall_ms` is in milliseconds since 1970; `steady_ms`
+    /// is a clock that neither jumps nor goes back while the process runs, wherever it began.
+    pub fn moment(&self, wall_ms: u64, steady_ms: u64) -> Moment {
+        match self.clock_check().judge(wall_ms, steady_ms) {
+            ClockVerdict::Fine => Moment::of(wall_ms),
+            ClockVerdict::Ahead { by_ms, reference_ms } => {
+                let ticks = planted::is(Bug::SkewedClockTicks);
+                let writes = planted::is(Bug::SkewedClockWrites);
+                Moment {
+                    now_ms: if ticks { wall_ms } else { reference_ms },
+                    ahead_ms: (!writes).then_some(by_ms),
+                }
+            }
+        }
+    }
+
+    /// The peers' time, in milliseconds since 1970; none: it is not known yet.
+    pub fn peers_ms(&self, steady_ms: u64) -> Option<u64> {
+        self.clock_check().reference_ms(steady_ms)
+    }
+
+    fn clock_check(&self) -> MutexGuard<'_, ClockCheck> {
+        self.clock_check.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes in the log of a region.

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use syncline_applier::{
-    ControlApplier, Limits, Loaded, MendDone, MendWork, PartitionApplier, PartitionDone,
+    ControlApplier, Limits, Loaded, MendDone, MendWork, Moment, PartitionApplier, PartitionDone,
     PartitionTurn, Read, ReadItem, ReadRecords, RepairWork, Site, Sorted, restore,
 };
 use syncline_bus::{Envelope, Item, Lane, encode_change, encode_heartbeat};
@@ -71,7 +71,7 @@ impl World {
             let text = String::from_utf8_lossy(&both.concat()).replace('"', "");
             Ok(Ok(Some(if lies { image("a lie") } else { image(&text) })))
         };
-        self.partition.turn(&self.site, &merge, turn, NOW_MS).unwrap()
+        self.partition.turn(&self.site, &merge, turn, Moment::of(NOW_MS)).unwrap()
     }
 
     /// Shows it what stands in the log of a region; answers what it found.
@@ -196,7 +196,7 @@ fn a_divergence_pauses_the_rollouts_of_its_table_once() {
         let component = Loaded { version, bytes: FUNCTION.to_vec(), facts: facts.clone() };
         a.control.deploy(&a.site, new, component, THEN_MS).unwrap().0
     });
-    a.control.end(&a.site, true, NOW_MS, 1).unwrap();
+    a.control.end(&a.site, true, Moment::of(NOW_MS), 1).unwrap();
     a.meet();
     b.meet();
     assert_eq!(a.read("b", b.beat()).len(), 2);
@@ -204,7 +204,7 @@ fn a_divergence_pauses_the_rollouts_of_its_table_once() {
         let control = world.control.control();
         rollouts.each_ref().map(|id| control.rollouts().get(id).unwrap().clone())
     };
-    a.control.end(&a.site, true, NOW_MS, 2).unwrap();
+    a.control.end(&a.site, true, Moment::of(NOW_MS), 2).unwrap();
     let [of_t, other] = states(&a);
     assert_eq!((of_t.state, other.state), (RolloutState::Paused, RolloutState::Distributing));
     let line = of_t.history.last().unwrap();
@@ -214,9 +214,9 @@ fn a_divergence_pauses_the_rollouts_of_its_table_once() {
     // Who resumes has seen it; a start does not take that back.
     let ask = syncline_core::RolloutAsk::Resume;
     a.control.ask(&a.site, &rollouts[0], ask, (none(), none()), NOW_MS).unwrap();
-    a.control.end(&a.site, true, NOW_MS, 3).unwrap();
+    a.control.end(&a.site, true, Moment::of(NOW_MS), 3).unwrap();
     let mut a = World::on(a.site, false);
     assert_eq!(a.known().len(), 2);
-    a.control.end(&a.site, true, NOW_MS, 4).unwrap();
+    a.control.end(&a.site, true, Moment::of(NOW_MS), 4).unwrap();
     assert_ne!(states(&a)[0].state, RolloutState::Paused);
 }

@@ -5,8 +5,8 @@
 
 use syncline_applier::{
     Broken, ControlApplier, ControlItem, ControlRead, KeptAction, KeptDone, KeptWork, Limits,
-    PartitionApplier, PartitionDone, PartitionTurn, Read, ReadItem, ReadRecords, ReplayRefused,
-    Replayed, Site, Sorted, restore,
+    Moment, PartitionApplier, PartitionDone, PartitionTurn, Read, ReadItem, ReadRecords,
+    ReplayRefused, Replayed, Site, Sorted, restore,
 };
 use syncline_bus::{Envelope, Item, Lane, encode_change, encode_control, encode_heartbeat};
 use syncline_core::{
@@ -75,7 +75,7 @@ impl World {
     fn turn(&mut self, turn: PartitionTurn<()>) -> PartitionDone<()> {
         let no_functions =
             |version: &FunctionVersion, _: &MergeInput<'_>| Err(HostFault::NotHere(*version));
-        let done = self.partition.turn(&self.site, &no_functions, turn, 1_000).unwrap();
+        let done = self.partition.turn(&self.site, &no_functions, turn, Moment::of(1_000)).unwrap();
         self.check();
         done
     }
@@ -106,7 +106,7 @@ impl World {
     }
 
     fn end_control(&mut self) {
-        self.control.end(&self.site, false, 1_000, 1_000).unwrap();
+        self.control.end(&self.site, false, Moment::of(1_000), 1_000).unwrap();
         self.check();
     }
 
@@ -293,6 +293,7 @@ fn a_heartbeat_of_another_day_says_nothing_now() {
         watermarks: VersionVector::new(),
         taken: VersionVector::new(),
         evidence: Evidence::default(),
+        clock_ahead_ms: 0,
     };
     world.keep(&kept(4, &encode_heartbeat(&beat)));
     assert_eq!(world.replay(4), replayed(Replayed::Duplicate));

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use syncline_applier::{
-    Intake, Limits, PartitionTurn, ReadItem, ReadRecords, Site, Sorted, restore,
+    Intake, Limits, Moment, PartitionTurn, ReadItem, ReadRecords, Site, Sorted, restore,
 };
 use syncline_bus::{Item, Lane, encode_change};
 use syncline_core::{
@@ -52,7 +52,7 @@ fn kept_among(regions: &[&str]) -> usize {
     let no_functions =
         |version: &FunctionVersion, _: &MergeInput<'_>| Err(HostFault::NotHere(*version));
     let turn = PartitionTurn::<()> { records, ..PartitionTurn::default() };
-    let done = partition.turn(&site, &no_functions, turn, 1_000).unwrap();
+    let done = partition.turn(&site, &no_functions, turn, Moment::of(1_000)).unwrap();
     assert_eq!(done.changed.len(), 1);
     received::count(&site.store, 0, &region("b")).unwrap()
 }

@@ -19,6 +19,7 @@ fn cases() -> Vec<(&'static str, Decoded)> {
         ("change-second-incarnation", Decoded::Change(second_incarnation())),
         ("change-escapes", Decoded::Change(escapes())),
         ("heartbeat", Decoded::Heartbeat(heartbeat())),
+        ("heartbeat-ahead", Decoded::Heartbeat(heartbeat_ahead())),
         ("heartbeat-evidence", Decoded::Heartbeat(heartbeat_with_evidence())),
         ("control-component", Decoded::Control(chunk())),
         ("control-rollout-create", Decoded::Control(create(Some(rollout_id())))),

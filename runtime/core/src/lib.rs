@@ -33,6 +33,7 @@ mod publish;
 mod rollout;
 mod routes;
 mod row;
+mod skew;
 mod start_check;
 mod vector;
 mod versions;
@@ -79,6 +80,7 @@ pub use rollout::{
 };
 pub use routes::Routes;
 pub use row::{Absorbed, Fold, FoldStep, Held, Row, RowState, Settled};
+pub use skew::{ClockCheck, ClockVerdict};
 pub use start_check::{StartCheck, StartVerdict};
 pub use syncline_image::{IMAGE_BYTES_MAX, Image, NotCanonical};
 pub use vector::VersionVector;

@@ -61,6 +61,16 @@ bugs! {
     FloorPastConcurrent => "floor-past-concurrent",
     /// After a start the clock does not begin above what is on disk.
     ClockFromZero => "clock-from-zero",
+    /// A region whose wall clock is too far ahead goes by it in what it says.
+    SkewedClockTicks => "skewed-clock-ticks",
+    /// A region whose wall clock is too far ahead takes writes.
+    SkewedClockWrites => "skewed-clock-writes",
+    /// A region whose wall clock is too far ahead does not say so to the others.
+    SkewedClockHides => "skewed-clock-hides",
+    /// What a peer said last counts for its time, however long that was on its way.
+    LastClockCounts => "last-clock-counts",
+    /// What a peer said before the start counts for its time.
+    BacklogIsNow => "backlog-is-now",
     /// After a start a region does not compare its disk with what others know.
     TrustTheDisk => "trust-the-disk",
     /// A change that no function could be asked about is applied with its newest head.

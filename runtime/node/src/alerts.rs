@@ -7,7 +7,9 @@ use syncline_core::{Divergence, FunctionVersion, MembershipChange, RegionId};
 use syncline_store::kv::quarantine::QuarantineCount;
 
 use crate::config::LimitsConfig;
-use crate::region::{LinkView, Members, PartitionView, waits_for, way_back};
+use crate::region::{
+    ClockView, LinkView, Members, PartitionView, clock_ahead, waits_for, way_back,
+};
 
 /// The kinds of alerts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +18,7 @@ pub enum AlertCode {
     RegionStopped,
     RegionEvicted,
     WritesRefused,
+    ClockAhead,
     Divergence,
     LinkStopped,
     LinkUnreadable,
@@ -37,10 +40,11 @@ pub const WARNING: &str = "warning";
 
 impl AlertCode {
     /// Every kind, the most pressing first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::RegionStopped,
         Self::RegionEvicted,
         Self::WritesRefused,
+        Self::ClockAhead,
         Self::Divergence,
         Self::LinkStopped,
         Self::LinkUnreadable,
@@ -68,6 +72,11 @@ impl AlertCode {
                 "writes-refused",
                 CRITICAL,
                 "local writes are refused until the named region confirms what it was sent",
+            ),
+            Self::ClockAhead => (
+                "clock-ahead",
+                CRITICAL,
+                "local writes are refused, as this region's wall clock is ahead of the others'",
             ),
             Self::Divergence => (
                 "divergence",
@@ -141,6 +150,8 @@ pub struct Standing<'a> {
     pub other_profiles: &'a BTreeMap<FunctionVersion, u32>,
     /// Its limits.
     pub limits: &'a LimitsConfig,
+    /// Its wall clock.
+    pub clock: ClockView,
 }
 
 /// All that somebody should look after, the most pressing first.
@@ -156,6 +167,7 @@ pub fn alerts(standing: &Standing<'_>) -> Vec<Alert> {
     }
     of_members(standing, &mut alerts);
     writes_refused(standing, &mut alerts);
+    clock_is_ahead(standing, &mut alerts);
     for link in standing.links.iter().filter(|link| !link.own) {
         of_link(standing, link, &mut alerts);
     }
@@ -164,6 +176,16 @@ pub fn alerts(standing: &Standing<'_>) -> Vec<Alert> {
     diverged(standing, &mut alerts);
     alerts.sort_by(|a, b| (a.code, &a.subject).cmp(&(b.code, &b.subject)));
     alerts
+}
+
+fn clock_is_ahead(standing: &Standing<'_>, alerts: &mut Vec<Alert>) {
+    let ClockView { ahead_ms, refused_since_ms: Some(since_ms) } = standing.clock else { return };
+    alerts.push(Alert {
+        code: AlertCode::ClockAhead,
+        subject: standing.region.to_string(),
+        detail: clock_ahead(ahead_ms.unwrap_or_default()),
+        since_ms: Some(since_ms),
+    });
 }
 
 fn profile_missing(standing: &Standing<'_>, alerts: &mut Vec<Alert>) {

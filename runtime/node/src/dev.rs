@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use crate::api::{Api, DevLinks};
 use crate::config::{HumanDuration, LimitsConfig, default_partitions};
-use crate::region::{Region, RegionOptions};
+use crate::region::{Region, RegionOptions, WallClock};
 use crate::serve::{Served, init_logging, serve_all};
 
 /// What `syncline dev` was asked for.
@@ -56,14 +56,16 @@ pub fn run(options: DevOptions) -> Result<()> {
                 data: options.data.join(region.as_str()),
                 engine: Engine::default(),
                 partitions: default_partitions(),
-                // All regions and their logs are here, and start together.
+                // All regions and their logs are here, start together and have one clock.
                 limits: LimitsConfig {
                     start_wait: HumanDuration(Duration::ZERO),
+                    max_clock_skew: HumanDuration(Duration::ZERO),
                     ..LimitsConfig::default()
                 },
                 cuts: dev.cuts().clone(),
                 compiler: options.compiler.clone(),
                 profile: syncline_host::PROFILE,
+                clock: WallClock::default(),
             },
             Arc::clone(&bus),
         )?;

@@ -15,7 +15,7 @@ use syncline_store::kv::quarantine::QuarantineCount;
 
 use crate::alerts::{Alert, AlertCode};
 use crate::config::LimitsConfig;
-use crate::region::{ControlView, LinkView, PartitionView, VersionCounts};
+use crate::region::{ClockView, ControlView, LinkView, PartitionView, VersionCounts};
 
 /// The type of what [`text`] makes.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -78,7 +78,7 @@ const LANES: [&str; 2] = ["changes", "control"];
 const LINK_STATES: [&str; 5] = ["up", "cut", "silent", "unreadable", "stopped"];
 
 /// Every figure, in the order of the reference.
-pub const METRICS: [Metric; 33] = [
+pub const METRICS: [Metric; 34] = [
     gauge(
         "syncline_region_info",
         &["region", "version"],
@@ -185,6 +185,15 @@ pub const METRICS: [Metric; 33] = [
         },
     )
     .per(1_000),
+    gauge(
+        "syncline_clock_ahead_seconds",
+        &[],
+        "How far the wall clock is ahead of the other regions'; absent where theirs is not known.",
+        |figures| {
+            figures.clock.ahead_ms.map(|ahead_ms| (Vec::new(), ahead_ms)).into_iter().collect()
+        },
+    )
+    .per(1_000),
     gauge("syncline_quarantined", OF_SOURCE, "Records that are kept in quarantine.", |figures| {
         figures.quarantined()
     }),
@@ -251,6 +260,8 @@ pub struct Figures<'a> {
     pub alerts: &'a [Alert],
     /// Its limits.
     pub limits: &'a LimitsConfig,
+    /// Its wall clock.
+    pub clock: ClockView,
     /// What is kept of images in the conflict log.
     pub images: ConflictImages,
     /// What conflicts came to, by table and by what resolved them.

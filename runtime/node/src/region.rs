@@ -13,6 +13,7 @@
 //! records produced.
 
 mod aside;
+mod clock;
 mod controller;
 mod donor;
 mod joiner;
@@ -36,10 +37,10 @@ mod versions;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use syncline_applier::{KeptDone, KeptWork, MendDone, MendWork, Site, WriteRequest};
 use syncline_core::{
@@ -51,6 +52,8 @@ use syncline_store::{DiskStore, Engine};
 use tokio::sync::oneshot;
 
 pub(crate) use aside::way_back;
+pub(crate) use clock::clock_ahead;
+pub use clock::{ClockView, WallClock};
 pub use donor::Donation;
 pub use joiner::{JoinProgress, Joining, TakeOverError, must_join};
 pub use links::Cuts;
@@ -101,10 +104,15 @@ pub struct RegionOptions {
     /// The number of the determinism profile that it runs them by: [`syncline_host::PROFILE`], unless
     /// a region of another build is to be played.
     pub profile: u32,
+    /// What it takes for the time: the machine's clock, unless one that is wrong is to be played.
+    pub clock: WallClock,
 }
 
 /// How often a region says something of itself to each partition.
 pub(crate) const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
+/// A region that starts says nothing, as its clock may be ahead of those that it has not heard yet.
+/// So often it is looked whether it may.
+const LOOK_WHILE_STARTING: Duration = Duration::from_millis(50);
 
 /// A running region.
 pub struct Region {
@@ -127,6 +135,11 @@ pub(crate) struct Shared {
     /// Versions that go by another one, as of the control partition's last commit, and by which.
     other_profiles: Mutex<Arc<BTreeMap<FunctionVersion, u32>>>,
     pub(crate) cuts: Cuts,
+    clock: WallClock,
+    /// From here on the steady clock counts.
+    started: Instant,
+    /// Since when the wall clock is too far ahead, in milliseconds since 1970; zero: it is not.
+    ahead_since_ms: AtomicU64,
     /// Which regions there are, as of the control partition's last commit.
     members: Mutex<Arc<Members>>,
     /// Where the region's data is.
@@ -269,7 +282,7 @@ impl Region {
 
     /// What the region waits for before it takes its first write; none: it takes writes.
     pub fn starting(&self) -> Option<Awaited> {
-        self.shared.startup.awaited()
+        self.shared.awaited()
     }
 
     /// The limits that the region was started with.

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::api::{Api, joining_router, router};
 use crate::config::{self, BusConfig};
-use crate::region::{Cuts, Joining, Region, RegionOptions, must_join};
+use crate::region::{Cuts, Joining, Region, RegionOptions, WallClock, must_join};
 
 /// Requests under way have so long to end when the process is told to stop.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
@@ -54,6 +54,7 @@ pub fn run(file: &Path, compiler: Compiler) -> Result<()> {
         cuts: Cuts::default(),
         compiler,
         profile: syncline_host::PROFILE,
+        clock: WallClock::default(),
     };
     let listener = listener.into_std()?;
     if let Some(donor) = config.join_from

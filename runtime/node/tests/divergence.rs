@@ -14,7 +14,7 @@ use syncline_core::{
 };
 use syncline_host::Compiler;
 use syncline_node::config::{HumanDuration, LimitsConfig};
-use syncline_node::region::{Cuts, PartitionView, Region, RegionOptions};
+use syncline_node::region::{Cuts, PartitionView, Region, RegionOptions, WallClock};
 use syncline_store::kv::{digest, row};
 use syncline_store::{Batch, DiskStore, Engine, Store as _};
 
@@ -48,6 +48,7 @@ fn start(data: &Path, bus: &EmbeddedBus, cuts: &Cuts, name: &str) -> Region {
         cuts: cuts.clone(),
         compiler: Compiler::InProcess,
         profile: syncline_host::PROFILE,
+        clock: WallClock::default(),
     };
     let region = Region::start(options, Arc::new(bus.clone())).unwrap();
     wait_for("the region takes writes", || region.starting().is_none());

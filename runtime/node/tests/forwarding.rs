@@ -13,7 +13,7 @@ use syncline_core::{
 };
 use syncline_host::Compiler;
 use syncline_node::config::{HumanDuration, LimitsConfig};
-use syncline_node::region::{Cuts, LinkView, Region, RegionOptions};
+use syncline_node::region::{Cuts, LinkView, Region, RegionOptions, WallClock};
 use syncline_store::Engine;
 use syncline_store::kv::{quarantine, received};
 
@@ -91,6 +91,7 @@ impl World {
             cuts: self.cuts.clone(),
             compiler: Compiler::InProcess,
             profile: syncline_host::PROFILE,
+            clock: WallClock::default(),
         };
         let started = Region::start(options, Arc::new(self.bus.clone())).unwrap();
         self.running.insert(name, started);

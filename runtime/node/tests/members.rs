@@ -15,8 +15,8 @@ use syncline_core::{
 use syncline_host::Compiler;
 use syncline_node::config::{HumanDuration, LimitsConfig};
 use syncline_node::region::{
-    Cuts, Joining, ProposeError, Region, RegionOptions, StartError, TakeOverError, WriteError,
-    must_join,
+    Cuts, Joining, ProposeError, Region, RegionOptions, StartError, TakeOverError, WallClock,
+    WriteError, must_join,
 };
 use syncline_store::Engine;
 use syncline_store::kv::row;
@@ -86,6 +86,7 @@ impl World {
             cuts: Cuts::default(),
             compiler: Compiler::InProcess,
             profile: syncline_host::PROFILE,
+            clock: WallClock::default(),
         }
     }
 

@@ -14,7 +14,7 @@ use syncline_core::{
 use syncline_host::{Compiler, PROFILE};
 use syncline_hostile::answering;
 use syncline_node::config::{HumanDuration, LimitsConfig};
-use syncline_node::region::{Cuts, Region, RegionOptions};
+use syncline_node::region::{Cuts, Region, RegionOptions, WallClock};
 use syncline_store::Engine;
 use syncline_store::kv::row;
 
@@ -58,6 +58,7 @@ fn start(data: &Path, bus: &EmbeddedBus, name: &str, profile: u32) -> Region {
         cuts: Cuts::default(),
         compiler: Compiler::InProcess,
         profile,
+        clock: WallClock::default(),
     };
     let region = Region::start(options, Arc::new(bus.clone())).unwrap();
     wait_for("the region to start", || region.starting().is_none());

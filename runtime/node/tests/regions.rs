@@ -16,7 +16,9 @@ use syncline_core::{
 };
 use syncline_host::Compiler;
 use syncline_node::config::{HumanDuration, LimitsConfig};
-use syncline_node::region::{Cuts, PartitionView, Region, RegionOptions, StartError, WriteError};
+use syncline_node::region::{
+    Cuts, PartitionView, Region, RegionOptions, StartError, WallClock, WriteError,
+};
 use syncline_store::kv::quarantine::{self, QuarantineFilter, QuarantineId};
 use syncline_store::kv::row;
 use syncline_store::{Batch, Engine, Store as _, StoreError};
@@ -55,6 +57,7 @@ fn options(data: &Path, name: &str, limits: LimitsConfig) -> RegionOptions {
         cuts: Cuts::default(),
         compiler: Compiler::InProcess,
         profile: syncline_host::PROFILE,
+        clock: WallClock::default(),
     }
 }
 

@@ -9,7 +9,7 @@ use syncline_bus::EmbeddedBus;
 use syncline_host::Compiler;
 use syncline_node::api::{Api, serve};
 use syncline_node::config::{LimitsConfig, default_partitions};
-use syncline_node::region::{Cuts, Region, RegionOptions};
+use syncline_node::region::{Cuts, Region, RegionOptions, WallClock};
 use syncline_store::Engine;
 
 /// Starts a region alone, with its API on a free port of the loopback; answers the address.
@@ -28,6 +28,7 @@ fn start(data: &std::path::Path) -> String {
         cuts: Cuts::default(),
         compiler: Compiler::InProcess,
         profile: syncline_host::PROFILE,
+        clock: WallClock::default(),
     };
     let region = Region::start(options, Arc::new(bus)).expect("start the region");
     while region.starting().is_some() {

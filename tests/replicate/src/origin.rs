@@ -10,7 +10,7 @@ use syncline_bus::{KafkaBus, KafkaOptions};
 use syncline_core::{Hlc, Image, Precondition, RegionId, Routes, RowKey, TableName};
 use syncline_host::Compiler;
 use syncline_node::config::LimitsConfig;
-use syncline_node::region::{Cuts, Region, RegionOptions, WriteError};
+use syncline_node::region::{Cuts, Region, RegionOptions, WallClock, WriteError};
 use syncline_store::Engine;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -78,6 +78,7 @@ impl Origin {
             cuts: cuts.clone(),
             compiler: Compiler::InProcess,
             profile: syncline_host::PROFILE,
+            clock: WallClock::default(),
         };
         let region = Region::start(options, Arc::new(bus)).context("start the origin")?;
         let runtime = Runtime::new().context("start tokio")?;

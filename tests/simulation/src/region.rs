@@ -16,6 +16,7 @@ use syncline_store::{MemorySnapshot, MemoryStore, StoreError};
 use crate::functions::function_of;
 use crate::scenario::Setup;
 use crate::topology::Topology;
+use crate::world::Heard;
 
 /// A write that waits for its acknowledgement: the row, and what is counted by it.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct Running {
     pub here: BTreeSet<FunctionVersion>,
     /// Functions could not be loaded at the start.
     pub lacks_functions: bool,
+    /// What it has heard of the others' clocks.
+    pub clocks: Heard,
     /// Components to be put together.
     pub assembled: Vec<FunctionVersion>,
 }
@@ -127,6 +130,7 @@ impl SimRegion {
         let store = Arc::clone(&self.store);
         let site = Site::new(self.id.clone(), founders.to_vec(), partitions, limits, store)
             .with_routes(topology.routes(&self.id))
+            .with_clock_bound(setup.clock_bound_ms)
             .with_engine("native 1".parse().unwrap_or_else(|error| panic!("{error}")));
         let mut here = BTreeSet::new();
         // Where the engine fails, no function can be loaded either, until the next start.
@@ -149,6 +153,7 @@ impl SimRegion {
             control_inbox: Vec::new(),
             stopped: BTreeSet::new(),
             here,
+            clocks: Heard::default(),
             assembled,
             lacks_functions: !loads,
         });

@@ -46,10 +46,11 @@ pub const FAULTS_EXPECTED: [&str; 23] = [
 ];
 
 /// States that many runs must meet.
-pub const STATES_EXPECTED: [&str; 36] = [
+pub const STATES_EXPECTED: [&str; 38] = [
     "a change waited for a function",
     "a change waited for an engine",
     "a change was given up with a lost region",
+    "a clock was not believed",
     "a component was dropped",
     "a conflict fell back to its newest head",
     "a conflict was merged",
@@ -73,6 +74,7 @@ pub const STATES_EXPECTED: [&str; 36] = [
     "a version was released",
     "a version was retired, or no longer",
     "a version was to be deleted",
+    "a write met a clock that is ahead",
     "a write met a full disk",
     "a write met a full outbox",
     "a write met a region that may not write",

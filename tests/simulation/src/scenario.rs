@@ -29,6 +29,8 @@ pub struct Setup {
     pub rows: usize,
     /// By how much each region's wall clock is off at the start, in milliseconds.
     pub skews_ms: Vec<i64>,
+    /// Local writes are refused while the wall clock is further ahead of the others; none: never.
+    pub clock_bound_ms: Option<u64>,
     /// Local writes are refused while so many changes of a partition are not confirmed.
     pub unconfirmed_max: usize,
     /// A link with so many waiting changes is not read.
@@ -473,6 +475,12 @@ fn skew(rng: &mut fastrand::Rng) -> i64 {
     }
 }
 
+/// In every other run clocks are compared. Drawn apart, so that all else in a run is what it was.
+fn clock_bound(seed: u64) -> Option<u64> {
+    let mut rng = fastrand::Rng::with_seed(seed ^ 0x636c_6f63_6b73);
+    rng.bool().then(|| [500, 500, 10_000][rng.usize(0..3)])
+}
+
 impl Scenario {
     /// The run of a seed.
     pub fn of(seed: u64) -> Self {
@@ -490,6 +498,7 @@ impl Scenario {
             tables: (0..tables).map(|_| table(&mut rng)).collect(),
             rows: [1, 2, 3, 6][rng.usize(0..4)],
             skews_ms: (0..regions).map(|_| if rng.bool() { 0 } else { skew(&mut rng) }).collect(),
+            clock_bound_ms: clock_bound(seed),
             unconfirmed_max: if rng.u8(0..8) == 0 { 4 } else { 10_000 },
             waiting_max: if rng.u8(0..8) == 0 { 2 } else { 10_000 },
             broken: None,
@@ -516,6 +525,7 @@ impl Scenario {
 impl fmt::Display for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { regions, topology, partitions, tables, rows, skews_ms, .. } = self;
+        let bound = self.clock_bound_ms.map(|ms| format!(", at most {ms} ms ahead"));
         let names: Vec<String> = tables
             .iter()
             .enumerate()
@@ -527,8 +537,9 @@ impl fmt::Display for Setup {
         write!(
             f,
             "{regions} regions, {topology:?}, {partitions} partitions, {rows} rows in each of: {}; clocks off by \
-             {skews_ms:?} ms",
-            names.join(", ")
+             {skews_ms:?} ms{}",
+            names.join(", "),
+            bound.unwrap_or_default()
         )
     }
 }

@@ -6,6 +6,7 @@
 
 mod broken;
 mod checks;
+mod clocks;
 mod end;
 mod faults;
 mod members;
@@ -29,6 +30,8 @@ use crate::region::{SimRegion, partition_count};
 use crate::scenario::{Pick, Scenario, Setup, Step};
 use crate::stats::Stats;
 use crate::topology::Topology;
+
+pub use clocks::Heard;
 
 /// What went wrong.
 #[derive(Clone, Debug)]
@@ -98,6 +101,8 @@ pub struct World {
     rollouts: rollouts::Told,
     /// The region whose engine gives other bytes.
     broken: broken::Broken,
+    /// The furthest HLC that any region's clock has come to.
+    furthest: Hlc,
     /// Whether the row is as the write asks that is under way, if that is sure.
     expected: Option<bool>,
     /// A region that lives was proposed to be evicted.
@@ -191,6 +196,7 @@ impl World {
             old_disks: BTreeSet::new(),
             rollouts: rollouts::Told::default(),
             broken: broken::Broken::default(),
+            furthest: Hlc::ZERO,
             expected: None,
             evicts_the_living: false,
             comes_and_goes: false,

@@ -47,6 +47,7 @@ fn logs(vector: &Vector) -> Result<BTreeMap<RegionId, Vec<Sent>>> {
             watermarks,
             taken,
             evidence,
+            clock_ahead_ms: 0,
         })
     };
     for change in &vector.changes {

@@ -163,6 +163,8 @@ struct HeartbeatJson<'a> {
     outcomes: Option<Outcomes>,
     #[serde(borrow, default)]
     state: Option<&'a RawValue>,
+    #[serde(default)]
+    clock_ahead_ms: u64,
     region_tags: Tags,
 }
 
@@ -181,6 +183,7 @@ fn heartbeat(envelope: &Envelope, headers: &Headers<'_>, json: &str) -> Result<H
         watermarks: json.watermarks.0,
         taken: json.taken.0,
         evidence: evidence::read(json.engine, json.outcomes, json.state)?,
+        clock_ahead_ms: json.clock_ahead_ms,
     };
     beat.check().map_err(|error| error.to_string())?;
     Ok(beat)

@@ -33,6 +33,7 @@ pub(super) async fn of_region(api: &Api, views: &[PartitionView]) -> Result<Vec<
         profile: api.region.profile(),
         other_profiles: &api.region.other_profiles(),
         limits: api.region.limits(),
+        clock: api.region.clock(),
     }))
 }
 

@@ -30,6 +30,7 @@ pub(super) async fn scrape(State(api): State<Api>) -> Result<Response, Problem> 
         quarantine: &quarantine,
         alerts: &alerts,
         limits: api.region.limits(),
+        clock: api.region.clock(),
         images,
         merges: &api.region.counted(),
     });

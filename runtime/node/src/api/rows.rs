@@ -18,7 +18,7 @@ use syncline_store::rows_of_table;
 use super::params::{self, Params, PathOf, QueryOf, etag};
 use super::{Api, blocking, body};
 use crate::problem::{Code, Problem};
-use crate::region::{Acknowledged, Region, WriteError};
+use crate::region::{Acknowledged, Region, WriteError, clock_ahead};
 use crate::text::rfc3339;
 
 /// A row may come with white space and escapes that its canonical form has not.
@@ -145,6 +145,10 @@ fn not_taken(error: NotTaken) -> Problem {
             let detail = "this region is joining, or was evicted, which /readyz tells: write to \
                           another one";
             Problem::new(Code::NotAMember, detail).retry_after(5)
+        }
+        NotTaken::ClockAhead { by_ms } => {
+            let problem = Problem::new(Code::ClockAhead, clock_ahead(by_ms)).retry_after(5);
+            problem.with("ahead_ms", by_ms)
         }
         NotTaken::Refused(WriteRefused::ClockBehind) | NotTaken::ClockExhausted => {
             Problem::new(Code::ClockAhead, "set the clock of this region right").retry_after(5)

@@ -14,7 +14,7 @@ use super::members::of_topology;
 use super::{Api, blocking};
 use crate::alerts::no_writes;
 use crate::problem::{Code, Problem};
-use crate::region::PartitionView;
+use crate::region::{ClockView, PartitionView, clock_ahead};
 
 /// `GET /v1/digests`
 pub(super) async fn digests(State(api): State<Api>) -> Result<Json<Value>, Problem> {
@@ -83,7 +83,7 @@ pub(super) async fn topology(State(api): State<Api>) -> Result<Json<Value>, Prob
             },
         })
     };
-    let members = region.members();
+    let (members, clock) = (region.members(), region.clock());
     let (named, changes) = of_topology(&members);
     Ok(Json(json!({
         "region": region.id().name(),
@@ -94,7 +94,8 @@ pub(super) async fn topology(State(api): State<Api>) -> Result<Json<Value>, Prob
         "waiting": waiting(&views),
         "rows_with_history": views.iter().map(|view| view.rows_with_history).sum::<usize>(),
         "members": named,
-        "takes_writes": members.may_write,
+        "takes_writes": members.may_write && clock.refused_since_ms.is_none(),
+        "clock_ahead_ms": clock.ahead_ms,
         "membership": changes,
         "snapshot": region.donation().map(|donation| json!({
             "for": donation.joiner.as_str(),
@@ -125,6 +126,9 @@ pub(super) async fn ready(State(api): State<Api>) -> Response {
     if !members.may_write {
         return Problem::new(Code::NotAMember, no_writes(api.region.id(), &members))
             .into_response();
+    }
+    if let ClockView { ahead_ms: Some(ahead_ms), refused_since_ms: Some(_) } = api.region.clock() {
+        return Problem::new(Code::ClockAhead, clock_ahead(ahead_ms)).into_response();
     }
     Json(json!({"region": api.region.id().as_str(), "ready": true})).into_response()
 }

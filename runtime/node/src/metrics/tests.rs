@@ -88,6 +88,7 @@ struct World {
     limits: LimitsConfig,
     members: Members,
     other_profiles: BTreeMap<FunctionVersion, u32>,
+    clock: ClockView,
 }
 
 impl World {
@@ -112,6 +113,7 @@ impl World {
             limits: LimitsConfig { unconfirmed_changes: 4, ..LimitsConfig::default() },
             members: Members { may_write: true, ..Members::default() },
             other_profiles: BTreeMap::new(),
+            clock: ClockView { ahead_ms: Some(120), refused_since_ms: None },
         }
     }
 
@@ -127,6 +129,7 @@ impl World {
             profile: 2,
             other_profiles: &self.other_profiles,
             limits: &self.limits,
+            clock: self.clock,
         })
     }
 
@@ -139,6 +142,7 @@ impl World {
             quarantine: &self.quarantine,
             alerts: &self.alerts(None),
             limits: &self.limits,
+            clock: self.clock,
             images: ConflictImages { bytes: 70_000, dropped: 12 },
             merges: &merges(),
         })
@@ -183,6 +187,7 @@ fn alerts_say_what_whom_and_since_when() {
     world.links.push(link("d", "stopped"));
     world.links.push(link("e", "unreadable"));
     world.limits.waiting_changes = 6;
+    world.clock = ClockView { ahead_ms: Some(9_000), refused_since_ms: Some(66) };
     world.links[1].full_since_ms = Some(77);
     let version = FunctionVersion::of(b"f");
     world.other_profiles.insert(version, 1);
@@ -195,6 +200,7 @@ fn alerts_say_what_whom_and_since_when() {
     let expected = [
         ("region-stopped", "a", Some(42)),
         ("writes-refused", "b", Some(1_795_203_212_955)),
+        ("clock-ahead", "a", Some(66)),
         ("link-stopped", "d", Some(5_000)),
         ("link-unreadable", "e", Some(5_000)),
         ("link-full", "b", Some(77)),

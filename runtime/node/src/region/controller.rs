@@ -29,7 +29,7 @@ use super::shard::{KeptError, KeptReply, ShardWork, report};
 use super::status::ControlView;
 use super::syncer::{Reply, Ticket};
 use super::versions::{Searches, VersionStanding};
-use super::{HEARTBEAT_EVERY, Shared, chain, now_ms};
+use super::{HEARTBEAT_EVERY, LOOK_WHILE_STARTING, Shared, chain};
 use crate::{cases, self_test};
 
 /// So much work is taken into one commit.
@@ -156,9 +156,15 @@ impl Controller {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => stop = true,
             }
-            let beats = stop || Instant::now() >= beat_at;
+            let is_due = stop || Instant::now() >= beat_at;
+            let starts = self.shared.awaited().is_some();
+            self.applier.keep_silent(starts);
+            if is_due {
+                let pause = if starts { LOOK_WHILE_STARTING } else { HEARTBEAT_EVERY };
+                beat_at = Instant::now() + pause;
+            }
+            let beats = is_due && !starts;
             if beats {
-                beat_at = Instant::now() + HEARTBEAT_EVERY;
                 self.report();
                 self.search();
             }
@@ -193,7 +199,7 @@ impl Controller {
                 }
             }
             ControlWork::RollOut { new, reply } => {
-                match self.applier.roll_out(&self.shared.site, new, now_ms()) {
+                match self.applier.roll_out(&self.shared.site, new, self.shared.now_ms()) {
                     Ok(id) => replies.push(once_durable(reply, self.view_of(&id))),
                     Err(refused) => drop(reply.send(Err(refused.into()))),
                 }
@@ -202,7 +208,7 @@ impl Controller {
                 let _ = reply.send(self.would_refuse(new));
             }
             ControlWork::Ask { id, ask, said, reply } => {
-                match self.applier.ask(&self.shared.site, &id, ask, said, now_ms()) {
+                match self.applier.ask(&self.shared.site, &id, ask, said, self.shared.now_ms()) {
                     Ok(_) => replies.push(once_durable(reply, self.view_of(&id))),
                     Err(refused) => drop(reply.send(Err(refused.into()))),
                 }
@@ -227,7 +233,7 @@ impl Controller {
                 drop(reply.send(plan));
             }
             ControlWork::Records { source, items } => {
-                self.applier.receive(&self.shared.site, &source, items, now_ms());
+                self.applier.receive(&self.shared.site, &source, items, self.shared.now_ms());
             }
             ControlWork::Loaded { version, loaded } => self.loaded(version, loaded),
             ControlWork::Tested { version, result } => self.applier.self_tested(version, result),
@@ -266,7 +272,7 @@ impl Controller {
         }
         let facts = self.facts(&bytes, &admitted.manifest);
         let component = Loaded { version, bytes, facts };
-        Ok(self.applier.deploy(&self.shared.site, new, component, now_ms())?)
+        Ok(self.applier.deploy(&self.shared.site, new, component, self.shared.now_ms())?)
     }
 
     fn would_refuse(&self, new: NewRollout) -> Option<DeployError> {
@@ -314,7 +320,7 @@ impl Controller {
             }
             return Ok((id, true));
         }
-        match self.applier.propose(&self.shared.site, change, now_ms()) {
+        match self.applier.propose(&self.shared.site, change, self.shared.now_ms()) {
             Ok(id) => Ok((id, false)),
             Err(ControlRefused::Membership(refused)) => Err(refused.into()),
             // Of rollouts alone, or of the clock.
@@ -350,7 +356,7 @@ impl Controller {
             bytes: bytes.len() as u64,
             name: manifest.name.clone().unwrap_or_default(),
             uploaded_by: self.shared.site.region.to_string(),
-            uploaded_at_ms: now_ms(),
+            uploaded_at_ms: self.shared.now_ms(),
         }
     }
 
@@ -377,7 +383,7 @@ impl Controller {
     /// Commits the turn.
     fn end(&mut self, replies: Vec<Reply>, beats: bool) -> Result<(), KeptError> {
         let steady_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        match self.applier.end(&self.shared.site, beats, now_ms(), steady_ms) {
+        match self.applier.end(&self.shared.site, beats, self.shared.moment(), steady_ms) {
             Ok(done) => {
                 self.shared.observer.watch(self.applier.control().rollouts().open());
                 self.shared.set_profiles(self.applier.control().rollouts());
@@ -479,7 +485,7 @@ impl Controller {
             self.applier.control().rollouts().open().map(|rollout| rollout.id.clone()).collect();
         for id in open {
             let Some(seen) = self.shared.observer.take(&id) else { continue };
-            let reported = self.applier.report(&self.shared.site, &id, &seen, now_ms());
+            let reported = self.applier.report(&self.shared.site, &id, &seen, self.shared.now_ms());
             if reported.is_err() {
                 self.shared.observer.put_back(&id, &seen);
             }

@@ -19,7 +19,7 @@ use syncline_store::{AtRest, StoreError};
 use thiserror::Error;
 
 use super::readers::Threads;
-use super::{Shared, chain, now_ms};
+use super::{Shared, chain};
 
 /// Pages that are published at once: some megabytes, which is worth a round trip.
 const PAGES_AT_ONCE: usize = 8;
@@ -255,7 +255,8 @@ impl Job {
     /// Answers true once all is published, false if it was given up.
     fn publish(&self, copying: &Copying, copied: Copied) -> Result<bool, Failed> {
         let site = &self.shared.site;
-        let attempt = site.clock.tick(now_ms()).map(Hlc::bits).map_err(|_| Failed::Clock)?;
+        let attempt =
+            site.clock.tick(self.shared.now_ms()).map(Hlc::bits).map_err(|_| Failed::Clock)?;
         let mut writer = self.bus.snapshot_writer(&site.region, &self.joiner)?;
         let copy = BufReader::new(File::open(self.folder.join(COPY))?);
         let mut pages = PagesMade::new(copying, attempt, copied, copy);

@@ -43,7 +43,7 @@ impl Link {
         let mut freshness = Freshness::of(&self.source, self.heard_here());
         while !self.shared.is_stopping() && !state.is_stopped() && !state.is_ended() {
             self.wait_while_cut();
-            freshness.look(&self.shared.startup, &*self.bus);
+            freshness.look(&self.shared, &*self.bus);
             for partition in 0..self.shared.site.partitions.get() {
                 if state.is_full(partition) && paused.insert(partition) {
                     tracing::warn!(source = %self.source, partition, "too much waits: not read");
@@ -147,6 +147,11 @@ impl Link {
             && let Some(state) = self.shared.links.get(&beat.region)
         {
             state.heard(beat.hlc);
+            // What another passes on may have been on its way for long.
+            if beat.region == self.source {
+                let steady_ms = self.shared.steady_ms();
+                self.shared.site.hear_clock(beat, steady_ms, is_fresh);
+            }
             // One lane's are enough: they are the same in all.
             if lane == Lane::Control {
                 state.set_tags(region_tags(envelope));

@@ -67,6 +67,7 @@ impl Readers {
         for gone in read.difference(wanted) {
             tracing::warn!(region = %shared.site.region, source = %gone, "it is read no more");
             shared.links.remove(gone);
+            shared.site.forget_clock(gone);
             self.unread.remove(gone);
         }
         for source in wanted.difference(&read) {

@@ -21,7 +21,7 @@ use super::publisher::Feeds;
 use super::startup::Awaited;
 use super::status::PartitionView;
 use super::syncer::{Reply, Ticket};
-use super::{HEARTBEAT_EVERY, Shared, now_ms};
+use super::{HEARTBEAT_EVERY, LOOK_WHILE_STARTING, Shared};
 
 /// So much work is taken into one turn, and one commit a partition.
 const WORK_MAX: usize = 256;
@@ -233,10 +233,11 @@ impl Shard {
 
     fn work(&mut self, mut turns: BTreeMap<u32, Turn>, last: bool) {
         let now = Instant::now();
-        let beats = now >= self.beat_at || last;
-        if beats {
-            self.beat_at = now + HEARTBEAT_EVERY;
+        let (is_due, starts) = (now >= self.beat_at || last, self.shared.awaited().is_some());
+        if is_due {
+            self.beat_at = now + if starts { LOOK_WHILE_STARTING } else { HEARTBEAT_EVERY };
         }
+        let beats = is_due && !starts;
         let numbers: Vec<u32> = self.owned.keys().copied().collect();
         for number in numbers {
             let turn = turns.remove(&number);
@@ -257,7 +258,7 @@ impl Shard {
         let shared = Arc::clone(&self.shared);
         let merging = Merging::new(&shared.host, &self.resting, shared.other_profiles());
         let started = Instant::now();
-        let done = owned.applier.turn(&shared.site, &merging, turn, now_ms());
+        let done = owned.applier.turn(&shared.site, &merging, turn, shared.moment());
         let now = Instant::now();
         let (account, calls) = merging.finish();
         owned.retry_at = Some(if owned.applier.partition().has_put_off() {

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use syncline_applier::{PartitionApplier, Restored, Site, restore};
 use syncline_bus::{Bus, BusError};
-use syncline_core::{FunctionVersion, Hlc, PartitionCount, RegionId};
+use syncline_core::{FunctionVersion, PartitionCount, RegionId};
 use syncline_host::{CALL_STACK_BYTES, Host, HostConfig};
 use syncline_store::kv::node::{self, FORMAT, NodeFacts};
 use syncline_store::{Batch, DiskStore, Store as _, StoreError};
@@ -27,7 +27,7 @@ use super::shard::{Shard, ShardWork};
 use super::startup::{self, Startup};
 use super::syncer;
 use super::versions::Searches;
-use super::{Region, RegionOptions, Shared, now_ms};
+use super::{Region, RegionOptions, Shared};
 
 /// A merge runs on its shard's thread: room for a call, and for what leads to it.
 const SHARD_STACK_BYTES: usize = CALL_STACK_BYTES + (4 << 20);
@@ -176,6 +176,8 @@ fn open(options: &RegionOptions) -> Result<(Site<DiskStore>, Host), StartError> 
     let host = HostConfig { cache_dir, compiler, ..HostConfig::default() };
     let in_host = |reason: String| StartError::Host { region: region.clone(), reason };
     let host = Host::new(host).map_err(|error| in_host(error.to_string()))?;
+    let bound = limits.max_clock_skew.0;
+    let bound_ms = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
     let limits = syncline_applier::Limits {
         unconfirmed_changes: limits.unconfirmed_changes,
         waiting_changes: limits.waiting_changes,
@@ -184,6 +186,7 @@ fn open(options: &RegionOptions) -> Result<(Site<DiskStore>, Host), StartError> 
     };
     let site = Site::new(region.clone(), regions.clone(), *partitions, limits, store);
     let site = site.with_routes(options.routes.clone()).with_tags(options.tags.clone());
+    let site = site.with_clock_bound((bound_ms > 0).then_some(bound_ms));
     let site = match syncline_host::engine_name().parse() {
         Ok(engine) => site.with_engine(engine),
         // Without a name the others still compare.
@@ -201,12 +204,12 @@ fn share(
     members: Members,
     observer: Observer,
 ) -> Shared {
-    let RegionOptions { region, partitions, limits, cuts, data, profile, .. } = options.clone();
+    let RegionOptions { region, partitions, limits, cuts, data, profile, clock, .. } =
+        options.clone();
     let known = site.clock.last();
-    let own_from = Hlc::new(now_ms(), 0).unwrap_or(Hlc::MAX).max(known);
     let wait = limits.start_wait.0;
     Shared {
-        startup: Startup::new(&region, peers, partitions, (known, own_from), wait),
+        startup: Startup::new(&region, peers, partitions, known, wait),
         links: LinkStates::new(partitions),
         members: Mutex::new(Arc::new(members)),
         data,
@@ -218,6 +221,9 @@ fn share(
         profile,
         other_profiles: Mutex::default(),
         cuts,
+        clock,
+        started: Instant::now(),
+        ahead_since_ms: AtomicU64::new(0),
         stopping: AtomicBool::new(false),
         fatal: Mutex::default(),
     }

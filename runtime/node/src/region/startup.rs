@@ -25,6 +25,8 @@ const OWN_LOG_WAIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
 /// How soon a cluster that could not be asked is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// The same, once nothing waits for the answer but the check of the wall clock.
+const ASK_LATER: Duration = Duration::from_secs(5);
 /// A cluster that cannot be asked is worth a word after so long.
 const TROUBLE_AFTER: Duration = Duration::from_secs(2);
 /// How much of the own log is read at once.
@@ -52,8 +54,6 @@ impl std::fmt::Display for Awaited {
 /// The start of a region, until it has taken up its work, and what it goes on watching for.
 pub(crate) struct Startup {
     me: RegionId,
-    /// HLCs of this start are not below this one.
-    own_from: Hlc,
     started: Instant,
     /// How long peers are waited for.
     wait: Duration,
@@ -69,12 +69,12 @@ struct State {
 }
 
 impl Startup {
-    /// `known` is the highest HLC on the disk, `own_from` the lowest that this start may draw.
+    /// `known` is the highest HLC on the disk.
     pub(super) fn new(
         me: &RegionId,
         peers: &BTreeSet<RegionId>,
         partitions: PartitionCount,
-        (known, own_from): (Hlc, Hlc),
+        known: Hlc,
         wait: Duration,
     ) -> Self {
         let peers = peers.iter().filter(|_| !wait.is_zero());
@@ -82,7 +82,6 @@ impl Startup {
         let checks = Lane::all(partitions.get()).map(|lane| (lane, check.clone())).collect();
         Self {
             me: me.clone(),
-            own_from,
             started: Instant::now(),
             wait,
             is_open: AtomicBool::new(false),
@@ -91,8 +90,9 @@ impl Startup {
         }
     }
 
-    /// What is waited for before writes are taken; none: nothing any more.
-    pub(super) fn awaited(&self) -> Option<Awaited> {
+    /// What is waited for before writes are taken; none: nothing any more. `takes_up` is called once,
+    /// when that is so, and answers the lowest HLC that this start draws.
+    pub(super) fn awaited(&self, takes_up: impl FnOnce() -> Hlc) -> Option<Awaited> {
         if self.is_open.load(Ordering::Acquire) {
             return None;
         }
@@ -105,8 +105,10 @@ impl Startup {
             return Some(awaited);
         }
         // Another thread may have been here before.
-        if !self.is_open.swap(true, Ordering::AcqRel) {
-            state.checks.values_mut().for_each(|check| check.takes_up(self.own_from));
+        if !self.is_open.load(Ordering::Acquire) {
+            let own_from = takes_up();
+            state.checks.values_mut().for_each(|check| check.takes_up(own_from));
+            self.is_open.store(true, Ordering::Release);
             if awaited != Awaited::default() {
                 tracing::warn!(region = %self.me, not_heard = %awaited,
                     "the region takes writes, though not all were heard that might know that its \
@@ -121,7 +123,7 @@ impl Startup {
         let mut state = self.lock();
         while state.old.is_none() && !shared.is_stopping() {
             drop(state);
-            let is_open = self.awaited().is_none();
+            let is_open = shared.awaited().is_none();
             state = self.lock();
             if is_open && state.own_log_read && state.old.is_none() {
                 return true;
@@ -261,7 +263,7 @@ fn said(item: &Item) -> Option<Said> {
 }
 
 /// From which position on each lane of a peer's log was written after the start. It is asked for
-/// until it is known, or is of no use any more.
+/// until it is known.
 pub(super) struct Freshness {
     peer: RegionId,
     /// All that are heard in its log.
@@ -275,14 +277,15 @@ impl Freshness {
         Self { peer: peer.clone(), heard_here, from: None, ask_at: Instant::now() }
     }
 
-    pub(super) fn look(&mut self, startup: &Startup, bus: &dyn Bus) {
-        if self.from.is_some() || Instant::now() < self.ask_at || startup.awaited().is_none() {
+    pub(super) fn look(&mut self, shared: &Shared, bus: &dyn Bus) {
+        if self.from.is_some() || Instant::now() < self.ask_at {
             return;
         }
-        self.ask_at = Instant::now() + ASK_AGAIN;
+        let starts = shared.awaited().is_some();
+        self.ask_at = Instant::now() + if starts { ASK_AGAIN } else { ASK_LATER };
         if let Ok(ends) = bus.ends(&self.peer) {
             if ends.iter().all(|(_, end)| *end == 0) {
-                self.heard_here.iter().for_each(|peer| startup.is_new(peer));
+                self.heard_here.iter().for_each(|peer| shared.startup.is_new(peer));
             }
             self.from = Some(ends.into_iter().collect());
         }
@@ -306,28 +309,31 @@ mod tests {
         let peers = BTreeSet::from(["me", "a"].map(|name| name.parse().unwrap()));
         let me: RegionId = "me".parse().unwrap();
         let partitions = PartitionCount::new(1).unwrap();
-        Startup::new(&me, &peers, partitions, (hlc(10), hlc(20)), wait)
+        Startup::new(&me, &peers, partitions, hlc(10), wait)
     }
 
     #[test]
     fn writes_wait_for_the_own_log_and_each_peer() {
         let startup = startup(Duration::from_secs(3600));
-        assert_eq!(startup.awaited().unwrap().to_string(), "the region's own log, a");
+        assert_eq!(startup.awaited(|| hlc(20)).unwrap().to_string(), "the region's own log, a");
         startup.lock().own_log_read = true;
-        assert_eq!(startup.awaited().unwrap().to_string(), "a");
+        assert_eq!(startup.awaited(|| hlc(20)).unwrap().to_string(), "a");
         startup.is_new(&"a".parse().unwrap());
-        assert_eq!(startup.awaited(), None);
+        assert_eq!(startup.awaited(|| hlc(20)), None);
     }
 
     #[test]
     fn a_dark_peer_is_waited_for_up_to_a_limit() {
         let startup = startup(Duration::from_nanos(1));
         startup.lock().own_log_read = true;
-        assert_eq!(startup.awaited(), None);
+        assert_eq!(startup.awaited(|| hlc(20)), None);
     }
 
     #[test]
     fn no_peer_is_waited_for_where_the_limit_is_nothing() {
-        assert_eq!(startup(Duration::ZERO).awaited().unwrap().to_string(), "the region's own log");
+        assert_eq!(
+            startup(Duration::ZERO).awaited(|| hlc(20)).unwrap().to_string(),
+            "the region's own log"
+        );
     }
 }

@@ -10,10 +10,10 @@ use syncline_core::{
 use syncline_store::{Search, Stamped, StoreError, find_stamped};
 use tokio::sync::oneshot;
 
+use super::Region;
 use super::controller::{ControlWork, Controller};
 use super::rollouts::DeployError;
 use super::syncer::Reply;
-use super::{Region, now_ms};
 
 /// After a search that has found something the next one waits so long: what was found goes as stable
 /// rises, a heartbeat or two later as a rule, and a search may read all history.
@@ -92,7 +92,8 @@ impl Controller {
         reply: oneshot::Sender<Result<VersionView, DeployError>>,
         replies: &mut Vec<Reply>,
     ) {
-        let asked = self.applier.ask_version(&self.shared.site, version, ask, said, now_ms());
+        let asked =
+            self.applier.ask_version(&self.shared.site, version, ask, said, self.shared.now_ms());
         match asked {
             Ok(_) => {
                 let view = self.applier.control().rollouts().versions().get(&version).cloned();

@@ -16,6 +16,7 @@ pub(super) fn draw(seed: u64, setup: &mut Setup, steps: &mut Vec<Step>) {
     setup.topology = Topology::Direct;
     setup.unconfirmed_max = 10_000;
     setup.waiting_max = 10_000;
+    setup.clock_bound_ms = None;
     steps.retain(|step| !loses(step));
 }
 

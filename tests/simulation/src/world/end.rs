@@ -35,6 +35,7 @@ impl World {
                 self.crash(region, 100);
             }
         }
+        self.set_clocks();
         self.pass_all_tests();
         for round in 1..=ROUNDS_MAX {
             self.now_ms += 1000;
@@ -136,6 +137,9 @@ impl World {
             }
             if let Some(kept) = self.kept_without_reason(number) {
                 return Some(format!("{name}: {kept}"));
+            }
+            if self.doubts_its_clock(number) {
+                return Some(format!("{name} takes no writes, though all clocks are right"));
             }
             if control.outstanding() > 0 {
                 return Some(format!("{name} has unconfirmed control records"));

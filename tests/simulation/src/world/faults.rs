@@ -279,11 +279,11 @@ impl World {
 
     /// Proposes a change of the regions.
     pub(super) fn propose(&mut self, region: usize, change: MembershipChange) -> bool {
-        let wall = self.regions[region].wall_ms(self.now_ms);
+        let now = self.moment(region);
         let steady = self.steady_ms();
         let Some(running) = self.running(region) else { return false };
-        let proposed = running.control.propose(&running.site, change.clone(), wall);
-        let done = running.control.end(&running.site, false, wall, steady);
+        let proposed = running.control.propose(&running.site, change.clone(), now.now_ms);
+        let done = running.control.end(&running.site, false, now, steady);
         self.control_done(region, done, vec![]);
         self.tell_of(region, || match &proposed {
             Ok(id) => format!("proposes {change:?} as {id:?}"),

@@ -104,18 +104,18 @@ impl World {
             return;
         }
         let table = self.table(number);
-        let wall = self.regions[region].wall_ms(self.now_ms);
+        let now = self.moment(region);
         let steady = self.steady_ms();
         let Some(running) = self.running(region) else { return };
         let (actor, why) = (RolloutText::default(), RolloutText::default());
         let stamp = function.map_or(Stamp::Lww, |function| function.version().into());
         let new = NewRollout { table, version: stamp, plan, actor, why };
         let deployed = match function {
-            None => running.control.roll_out(&running.site, new, wall),
+            None => running.control.roll_out(&running.site, new, now.now_ms),
             Some(function) => {
                 let (version, bytes) = (function.version(), function.component());
                 let component = Loaded { version, bytes, facts: facts(function) };
-                let deployed = running.control.deploy(&running.site, new, component, wall);
+                let deployed = running.control.deploy(&running.site, new, component, now.now_ms);
                 deployed.map(|(id, _)| id)
             }
         };
@@ -127,14 +127,14 @@ impl World {
             });
         }
         let Some(running) = self.running(region) else { return };
-        let done = running.control.end(&running.site, false, wall, steady);
+        let done = running.control.end(&running.site, false, now, steady);
         self.control_done(region, done, vec![]);
         self.tell_of(region, || format!("deploys {function:?}: {deployed:?}"));
     }
 
     fn ask(&mut self, region: usize, table: u8, asked: Asked) {
         let table = self.table(usize::from(table) % self.setup.tables.len());
-        let wall = self.regions[region].wall_ms(self.now_ms);
+        let now = self.moment(region);
         let steady = self.steady_ms();
         let Some(running) = self.running(region) else { return };
         let Some(current) = running.control.control().rollouts().current(&table) else { return };
@@ -148,8 +148,8 @@ impl World {
             Asked::Claim => RolloutAsk::Claim { owner_is_silent: true },
         };
         let texts = (RolloutText::default(), RolloutText::default());
-        let answer = running.control.ask(&running.site, &id, ask, texts, wall);
-        let done = running.control.end(&running.site, false, wall, steady);
+        let answer = running.control.ask(&running.site, &id, ask, texts, now.now_ms);
+        let done = running.control.end(&running.site, false, now, steady);
         self.control_done(region, done, vec![]);
         if let Ok(Some(_)) = answer {
             self.stats.state("something was asked of a rollout");
@@ -158,7 +158,7 @@ impl World {
     }
 
     fn report(&mut self, region: usize, faults: bool) {
-        let wall = self.regions[region].wall_ms(self.now_ms);
+        let now = self.moment(region);
         let Some(running) = self.running(region) else { return };
         let open = running.control.control().rollouts().open();
         let open: Vec<_> = open.map(|rollout| (rollout.id.clone(), rollout.place)).collect();
@@ -173,7 +173,7 @@ impl World {
             }
             let Some(running) = self.running(region) else { return };
             // Only a clock at its end refuses.
-            let _ = running.control.report(&running.site, &id, &since, wall);
+            let _ = running.control.report(&running.site, &id, &since, now.now_ms);
             self.stats.state("conflicts under a rollout were reported");
         }
     }

@@ -171,12 +171,12 @@ impl World {
         number: u32,
         turn: PartitionTurn<Option<Asked>>,
     ) -> Option<MendDone> {
-        let wall = self.regions[region].wall_ms(self.now_ms);
+        let now = self.moment(region);
         let SimRegion { engine_fails: fails, engine_lies: lies, .. } = self.regions[region];
         let running = self.running(region)?;
         let functions = crate::functions::Loaded { here: &running.here, fails, lies };
         let applier = &mut running.partitions[number as usize];
-        let done = applier.turn(&running.site, &functions, turn, wall);
+        let done = applier.turn(&running.site, &functions, turn, now);
         let mended = match done {
             Ok(mut done) => {
                 let mended = done.mended.take();
@@ -199,6 +199,7 @@ impl World {
             }
         };
         self.check_partition(region, number);
+        self.check_drawn(region);
         mended
     }
 
@@ -287,6 +288,7 @@ impl World {
             WriteError::Refused(WriteRefused::ClockBehind) => "a write met a clock that is behind",
             WriteError::Refused(_) => "a write met a row that is not as it asked",
             WriteError::NoSpace(_) => "a write met a full disk",
+            WriteError::ClockAhead { .. } => "a write met a clock that is ahead",
             WriteError::ClockExhausted | WriteError::Store(_) => "a write met a broken region",
         });
         self.tell_of(region, || format!("refuses the write: {error}"));
@@ -317,7 +319,7 @@ impl World {
     }
 
     fn control_turn(&mut self, region: usize, beats: bool) {
-        let (wall, steady) = (self.regions[region].wall_ms(self.now_ms), self.steady_ms());
+        let (now, steady) = (self.moment(region), self.steady_ms());
         let Some(running) = self.running(region) else { return };
         let Running { site, control, control_inbox, assembled, here, .. } = running;
         for version in std::mem::take(assembled) {
@@ -329,16 +331,17 @@ impl World {
             control.loaded(Loaded { version, bytes, facts: facts(function) });
         }
         for (source, items) in std::mem::take(control_inbox) {
-            control.receive(site, &source, items, wall);
+            control.receive(site, &source, items, now.now_ms);
         }
         let dropped = if beats { self.drop_components(region) } else { Vec::new() };
         let Some(Running { site, control, .. }) = self.running(region) else { return };
-        let done = control.end(site, beats, wall, steady);
+        let done = control.end(site, beats, now, steady);
         let is_done = done.is_ok();
         self.control_done(region, done, vec![]);
         if is_done {
             self.dropped(region, &dropped);
         }
+        self.forget_clocks(region);
         self.check_control(region);
         self.check_rollouts(region, beats && is_done);
         if is_done {
@@ -352,6 +355,7 @@ impl World {
         done: Result<ControlDone, StoreError>,
         replies: Vec<Waiting>,
     ) {
+        self.check_drawn(region);
         let mut done = match done {
             Ok(done) => done,
             Err(error @ StoreError::NoSpace { .. }) => {
@@ -530,7 +534,11 @@ impl World {
             let Some((item, next_position)) = self.bus.log(&from, lane).read(position) else {
                 break;
             };
-            match intake.sort(lane, item) {
+            let sorted = intake.sort(lane, item);
+            if let Ok(sorted) = &sorted {
+                self.hear_clock(region, (&from, lane, position), sorted);
+            }
+            match sorted {
                 Ok(Sorted::Row(what)) => {
                     rows.push(syncline_applier::ReadItem { position, next_position, what });
                 }
@@ -541,6 +549,7 @@ impl World {
             }
             position = next_position;
         }
+        let Some(running) = self.running(region) else { return };
         running.positions.insert((from.clone(), lane), position);
         match lane {
             Lane::Changes(number) if !rows.is_empty() => {

@@ -14,7 +14,7 @@ use crate::scenario::VersionAsked;
 
 impl World {
     pub(super) fn ask_version(&mut self, region: usize, function: Function, asked: VersionAsked) {
-        let (wall, steady) = (self.regions[region].wall_ms(self.now_ms), self.steady_ms());
+        let (now, steady) = (self.moment(region), self.steady_ms());
         let Some(running) = self.running(region) else { return };
         let version = function.version();
         let ask = match asked {
@@ -23,8 +23,8 @@ impl World {
             VersionAsked::Delete => VersionAsk::Delete,
         };
         let nobody = (RolloutText::default(), RolloutText::default());
-        let answer = running.control.ask_version(&running.site, version, ask, nobody, wall);
-        let done = running.control.end(&running.site, false, wall, steady);
+        let answer = running.control.ask_version(&running.site, version, ask, nobody, now.now_ms);
+        let done = running.control.end(&running.site, false, now, steady);
         self.control_done(region, done, vec![]);
         if let Ok(Some(_)) = answer {
             self.stats.state(match asked {
