@@ -22,8 +22,8 @@ use crate::forwarding::Forwarding;
 use crate::intake::{FOREIGN, quarantined};
 use crate::replay::{Handled, outcome, read_again};
 use crate::{
-    Broken, ControlItem, ControlRead, Directed, KeptAction, KeptDone, KeptWork, ReplayRefused, Replayed,
-    Site, Sorted, Ticket,
+    Broken, ControlItem, ControlRead, Directed, KeptAction, KeptDone, KeptWork, ReplayRefused,
+    Replayed, Site, Sorted, Ticket,
 };
 
 /// So often in one turn a region looks whether what it has just said makes something else due. What

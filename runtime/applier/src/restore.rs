@@ -55,11 +55,18 @@ impl Restored {
     /// Everything that is not confirmed goes out again, before anything new: this region's own, and
     /// all of others that is kept for those who lack it, where it passes on what it hears.
     pub fn feeds(&self, routes: &Routes) -> Feeds {
-        let partition = self.control.control();
-        let mut control = Feed::starting_after(partition.confirmed(), partition.own_change());
-        pass_on_again(&mut control, partition.links(), routes);
         let rows = feeds_of_rows(&self.partitions, routes);
-        Feeds::new(rows.into_iter().chain([(Lane::Control, control)]))
+        Feeds::new(rows.into_iter().chain([(Lane::Control, self.control.feed(routes))]))
+    }
+}
+
+impl ControlApplier {
+    /// As [`Restored::feeds`], of the control partition alone.
+    pub fn feed(&self, routes: &Routes) -> Feed {
+        let partition = self.control();
+        let mut feed = Feed::starting_after(partition.confirmed(), partition.own_change());
+        pass_on_again(&mut feed, partition.links(), routes);
+        feed
     }
 }
 

@@ -300,11 +300,7 @@ impl<S> Site<S> {
     /// How partitions of another node stand, durably, which has taken in what
     /// [`Site::direct`] was last told here. It stamps as it is told since its clock stood at
     /// `stamped_until`.
-    pub fn note_elsewhere(
-        &self,
-        standings: BTreeMap<u32, PartitionStanding>,
-        stamped_until: Hlc,
-    ) {
+    pub fn note_elsewhere(&self, standings: BTreeMap<u32, PartitionStanding>, stamped_until: Hlc) {
         let mut elsewhere = self.elsewhere();
         elsewhere.standings.extend(standings);
         elsewhere.stamped_until = elsewhere.stamped_until.max(stamped_until);
@@ -334,12 +330,8 @@ mod tests {
     use super::*;
 
     fn site(own: &[u32]) -> Site<()> {
-        let limits = Limits {
-            unconfirmed_changes: 1,
-            waiting_changes: 1,
-            conflicts: 1,
-            conflict_bytes: 1,
-        };
+        let limits =
+            Limits { unconfirmed_changes: 1, waiting_changes: 1, conflicts: 1, conflict_bytes: 1 };
         let region: RegionId = "a".parse().unwrap();
         let partitions = PartitionCount::new(4).unwrap();
         let site = Site::new(region.clone(), vec![region], partitions, limits, ());

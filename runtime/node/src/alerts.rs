@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use syncline_core::{Divergence, FunctionVersion, MembershipChange, RegionId};
 use syncline_store::kv::quarantine::QuarantineCount;
 
-use crate::config::LimitsConfig;
-use crate::region::{LinkView, Members, PartitionView, waits_for, way_back};
+use crate::config::{LimitsConfig, ranges};
+use crate::region::{DarkNode, LinkView, Members, PartitionView, waits_for, way_back};
 
 /// The kinds of alerts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,7 @@ pub enum AlertCode {
     LinkUnreadable,
     LinkFull,
     ProfileMissing,
+    NodeDark,
     RegionSilent,
     RecordsQuarantined,
     MembershipWaits,
@@ -37,7 +38,7 @@ pub const WARNING: &str = "warning";
 
 impl AlertCode {
     /// Every kind, the most pressing first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::RegionStopped,
         Self::RegionEvicted,
         Self::WritesRefused,
@@ -46,6 +47,7 @@ impl AlertCode {
         Self::LinkUnreadable,
         Self::LinkFull,
         Self::ProfileMissing,
+        Self::NodeDark,
         Self::RegionSilent,
         Self::RecordsQuarantined,
         Self::MembershipWaits,
@@ -89,6 +91,11 @@ impl AlertCode {
                 "profile-missing",
                 CRITICAL,
                 "what the named merge function is to decide waits: this build may not run it",
+            ),
+            Self::NodeDark => (
+                "node-dark",
+                CRITICAL,
+                "the named node of this region does not answer: its rows can be neither read nor written here",
             ),
             Self::RegionSilent => ("region-silent", WARNING, "the named region is not heard"),
             Self::RecordsQuarantined => (
@@ -139,6 +146,8 @@ pub struct Standing<'a> {
     pub profile: u32,
     /// Versions that go by another one, and by which.
     pub other_profiles: &'a BTreeMap<FunctionVersion, u32>,
+    /// Other nodes of it that do not answer.
+    pub dark: &'a [DarkNode],
     /// Its limits.
     pub limits: &'a LimitsConfig,
 }
@@ -160,6 +169,12 @@ pub fn alerts(standing: &Standing<'_>) -> Vec<Alert> {
         of_link(standing, link, &mut alerts);
     }
     quarantined(standing, &mut alerts);
+    alerts.extend(standing.dark.iter().map(|dark| Alert {
+        code: AlertCode::NodeDark,
+        subject: dark.node.clone(),
+        detail: format!("partitions {}: {}", ranges(&dark.partitions), dark.reason),
+        since_ms: Some(dark.since_ms),
+    }));
     profile_missing(standing, &mut alerts);
     diverged(standing, &mut alerts);
     alerts.sort_by(|a, b| (a.code, &a.subject).cmp(&(b.code, &b.subject)));

@@ -15,9 +15,9 @@ use syncline_store::Engine;
 use thiserror::Error;
 
 pub use bus::BusConfig;
-pub use nodes::{Node, Nodes, ranges};
 use bus::{BusSection, PeerSection};
 use nodes::NodeSection;
+pub use nodes::{Node, Nodes, ranges};
 
 /// They stand in every record.
 pub const REGION_TAGS_MAX: usize = 16;

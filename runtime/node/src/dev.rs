@@ -57,6 +57,7 @@ pub fn run(options: DevOptions) -> Result<()> {
                 engine: Engine::default(),
                 partitions: default_partitions(),
                 // All regions and their logs are here, and start together.
+                nodes: None,
                 limits: LimitsConfig {
                     start_wait: HumanDuration(Duration::ZERO),
                     ..LimitsConfig::default()

@@ -281,7 +281,10 @@ fn nodes_share_the_partitions() {
     assert_eq!(nodes.all()["a"].url, "http://127.0.0.1:8080");
     assert_eq!(nodes.others().map(|(name, _)| name).collect::<Vec<_>>(), ["a"]);
     let said = summary(Path::new("region.toml"), &config);
-    assert!(said.contains("node b of 2 with the partitions 4-5,7, led by a, of region eu"), "{said}");
+    assert!(
+        said.contains("node b of 2 with the partitions 4-5,7, led by a, of region eu"),
+        "{said}"
+    );
     let other = parsed(TWO_NODES, &[("SYNCLINE_REGION__NODE", "a")]).unwrap().nodes.unwrap();
     assert_eq!((other.me(), other.place(), other.claims()), ("a", 0, nodes.claims()));
 }

@@ -126,6 +126,7 @@ impl World {
             quarantine: &self.quarantine,
             profile: 2,
             other_profiles: &self.other_profiles,
+            dark: &[],
             limits: &self.limits,
         })
     }

@@ -62,8 +62,8 @@ impl PartitionView {
     }
 }
 
-/// How the control partition stands.
-#[derive(Clone, Debug)]
+/// How the control partition stands; nothing where another node has it.
+#[derive(Clone, Debug, Default)]
 pub struct ControlView {
     /// What became of each region's records.
     pub counters: BTreeMap<RegionId, LinkCounters>,
