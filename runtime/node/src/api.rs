@@ -79,6 +79,7 @@ mod routes {
     pub const NODE: &str = crate::region::NODE_PATH;
     pub const NODE_EXCHANGE: &str = crate::region::EXCHANGE_PATH;
     pub const NODE_PARTITIONS: &str = "/v1/node/partitions";
+    pub const NODE_REMERGE: &str = "/v1/node/remerge";
     pub const DEV_LINK: &str = "/v1/dev/links/{a}/{b}/{verb}";
     pub const HEALTH: &str = "/healthz";
     pub const READY: &str = "/readyz";
@@ -119,6 +120,7 @@ pub fn router(api: Api) -> Router {
         .route(routes::NODE, get(nodes::show))
         .route(routes::NODE_EXCHANGE, exchange())
         .route(routes::NODE_PARTITIONS, get(nodes::partitions))
+        .route(routes::NODE_REMERGE, post(rollouts::of_node))
         .route(routes::METRICS, get(metrics::scrape))
         .route(routes::HEALTH, get(state::health))
         .route(routes::READY, get(state::ready));

@@ -58,7 +58,7 @@ pub use links::Cuts;
 pub use members::{Members, Plan, ProposeError, Proposed, waits_for};
 pub(crate) use nodes::{
     Answer, DarkNode, EXCHANGE_PATH, ExchangeRefused, NODE_PATH, NodeForm, Passed, Peers, Report,
-    Unanswered, ViewForm,
+    Text, Unanswered, ViewForm,
 };
 pub use observe::Sample;
 pub use remerge::{Remerge, RemergePlan};

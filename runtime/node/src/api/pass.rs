@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use syncline_core::{PartitionCount, RowKey, partition_of};
 use syncline_host::COMPONENT_BYTES_MAX;
@@ -194,12 +195,33 @@ impl OfNode {
 /// Asks all other nodes the same. Nobody is asked where the region is one node. One that is dark is
 /// a problem.
 pub(super) async fn ask_others(api: &Api, path: &str) -> Result<Vec<OfNode>, Problem> {
+    of_others(api, Method::GET, path, Vec::new()).await
+}
+
+/// The same, with something to be told in JSON.
+pub(super) async fn tell_others(
+    api: &Api,
+    path: &str,
+    what: &impl Serialize,
+) -> Result<Vec<OfNode>, Problem> {
+    let content = serde_json::to_vec(what);
+    let content = content.map_err(|error| Problem::new(Code::Internal, error))?;
+    of_others(api, Method::POST, path, content).await
+}
+
+async fn of_others(
+    api: &Api,
+    method: Method,
+    path: &str,
+    content: Vec<u8>,
+) -> Result<Vec<OfNode>, Problem> {
     let Some(peers) = api.region.peers() else { return Ok(Vec::new()) };
     let asked = peers.nodes().others().map(|(node, _)| {
         let (peers, node, path) = (Arc::clone(peers), node.to_owned(), path.to_owned());
-        tokio::spawn(async move {
-            ask(&peers, node, Method::GET, path, HeaderMap::new(), Vec::new()).await
-        })
+        let (method, content) = (method.clone(), content.clone());
+        let json = HeaderValue::from_static("application/json");
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
+        tokio::spawn(async move { ask(&peers, node, method, path, headers, content).await })
     });
     let mut answers = Vec::new();
     for asked in asked.collect::<Vec<_>>() {
@@ -236,4 +258,86 @@ pub(super) async fn ask(
         }
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::Node;
+
+    fn nodes() -> Nodes {
+        let node = |port: u16, partitions: [u32; 2]| Node {
+            url: format!("http://127.0.0.1:{port}"),
+            partitions: partitions.into(),
+        };
+        let all =
+            BTreeMap::from([("a".to_owned(), node(1, [0, 1])), ("b".to_owned(), node(2, [2, 3]))]);
+        Nodes::new("b", all)
+    }
+
+    #[test]
+    fn a_row_is_its_owners_however_it_is_written() {
+        let (nodes, partitions) = (nodes(), PartitionCount::new(4).unwrap());
+        let whose = |path: &str| whose(path, &nodes, partitions);
+        let mut owners = std::collections::BTreeSet::new();
+        for number in 0..32 {
+            let key =
+                RowKey { table: "t".parse().unwrap(), pk: format!("é/{number}").parse().unwrap() };
+            let owner = nodes.owner_of(partition_of(&key, partitions)).to_owned();
+            assert_eq!(
+                whose(&format!("/v1/tables/t/rows/%C3%a9%2F{number}")),
+                Whose::Of(owner.clone())
+            );
+            assert_eq!(
+                whose(&format!("/v1/tables/%74/rows/é%2f{number}")),
+                Whose::Of(owner.clone())
+            );
+            owners.insert(owner);
+        }
+        assert_eq!(owners.len(), 2);
+        assert_eq!(whose("/v1/tables/t/rows/%00"), Whose::Anyones);
+        assert_eq!(whose("/v1/tables/1t/rows/x"), Whose::Anyones);
+    }
+
+    #[test]
+    fn each_route_has_its_node() {
+        let (nodes, partitions) = (nodes(), PartitionCount::new(4).unwrap());
+        let lead = Whose::Of("a".into());
+        for (path, expected) in [
+            ("/v1/tables", &lead),
+            ("/v1/tables/t", &lead),
+            ("/v1/tables/t/history", &lead),
+            ("/v1/tables/t/rows", &Whose::Anyones),
+            ("/v1/digests", &Whose::Anyones),
+            ("/v1/node/exchange", &Whose::Anyones),
+            ("/merge-functions", &lead),
+            ("/v1/merge-functions/sha256:00/component", &lead),
+            ("/v1/merge-functions/sha256:00/log", &Whose::EachNodes),
+            ("/v1/rollouts/1/remerge", &lead),
+            ("/v1/topology/evict", &lead),
+            ("/v1/conflicts", &Whose::EachNodes),
+            ("/v1/quarantine/1/replay", &Whose::EachNodes),
+            ("/metrics", &Whose::EachNodes),
+            ("/readyz", &Whose::EachNodes),
+        ] {
+            assert_eq!(whose(path, &nodes, partitions), *expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_node_is_taken_out_of_a_query() {
+        for (given, node, left) in [
+            ("/v1/alerts", None, "/v1/alerts"),
+            ("/v1/alerts?node=b", Some("b"), "/v1/alerts"),
+            ("/v1/conflicts?table=t&node=%62&limit=1", Some("b"), "/v1/conflicts?table=t&limit=1"),
+            ("/v1/conflicts?nodes=b", None, "/v1/conflicts?nodes=b"),
+            ("/v1/conflicts?node=a&node=b", Some("b"), "/v1/conflicts"),
+        ] {
+            let mut uri: Uri = given.parse().unwrap();
+            assert_eq!(take_node(&mut uri).as_deref(), node, "{given}");
+            assert_eq!(uri.to_string(), left);
+        }
+    }
 }

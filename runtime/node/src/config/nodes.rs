@@ -34,6 +34,11 @@ pub struct Node {
 }
 
 impl Nodes {
+    /// These nodes, of which `me` is this one.
+    pub fn new(me: &str, all: BTreeMap<String, Node>) -> Self {
+        Self { me: me.to_owned(), all }
+    }
+
     /// This node's name.
     pub fn me(&self) -> &str {
         &self.me
