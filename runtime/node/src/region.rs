@@ -166,9 +166,12 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 impl Shared {
     /// Stops the region for good: what is in memory may no longer be what the disk holds.
     pub(crate) fn fail(&self, reason: String) {
-        tracing::error!(region = %self.site.region, %reason, "the region stops");
         let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
-        fatal.get_or_insert((reason, now_ms()));
+        // What follows from that is no reason of its own.
+        if fatal.is_none() {
+            tracing::error!(region = %self.site.region, %reason, "the region stops");
+            *fatal = Some((reason, now_ms()));
+        }
         self.stopping.store(true, Ordering::SeqCst);
     }
 

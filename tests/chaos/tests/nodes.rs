@@ -166,8 +166,13 @@ fn put(region: &Region, pk: &str, image: &str) -> Result<u32> {
     partition.with_context(|| format!("a token names its partition, and not {token}"))
 }
 
-fn cart(items: usize) -> String {
-    json!({"items": {"apple": items}}).to_string()
+fn cart(count: usize) -> String {
+    items(&[("apple", count)])
+}
+
+fn items(all: &[(&str, usize)]) -> String {
+    let item = |(id, count): &(&str, usize)| json!({"id": id, "qty": count});
+    json!({"items": all.iter().map(item).collect::<Vec<_>>()}).to_string()
 }
 
 /// A row of each node: by its partition, that of `a` first.
@@ -253,8 +258,8 @@ fn conflicts_in_each(world: &World, prefix: &str, function: &str) -> Result<()> 
     // Without the broker neither region hears of the other's write.
     world.broker.kill()?;
     for (pk, other) in rows.iter().zip([&world.b, &world.a]) {
-        put(&other.region, pk, &json!({"items": {"apple": 1, "eu": 2}}).to_string())?;
-        put(&world.us.region, pk, &json!({"items": {"apple": 1, "us": 3}}).to_string())?;
+        put(&other.region, pk, &items(&[("apple", 1), ("eu", 2)]))?;
+        put(&world.us.region, pk, &items(&[("apple", 1), ("us", 3)]))?;
     }
     world.broker.start(&world.jars, None)?;
     world.converges()?;
@@ -396,7 +401,7 @@ fn two_claim_the_same(world: &mut World) -> Result<()> {
     says(&is_refused("a second node b", &second)?, "another process is node b")?;
     let greedy = Serve::new("eu", &world.folder.path().join("greedy"), "")?;
     world.configure(&greedy, "b", ["0", "1-3"])?;
-    says(&is_refused("a node b that wants more", &greedy)?, "gives partition 1 to b")?;
+    says(&is_refused("a node b that wants more", &greedy)?, "gives partition 1 to a, that of this node to b")?;
     let whole = Serve::new("eu", &world.folder.path().join("whole"), &shared(&world.address))?;
     says(&is_refused("a region that is one node", &whole)?, "its disk is old")?;
     // With the store of node b, and the partitions of both.
