@@ -280,6 +280,14 @@ fn of_link(standing: &Standing<'_>, link: &LinkView, alerts: &mut Vec<Alert>) {
             }
             add(AlertCode::RegionSilent, detail, link.since_ms);
         }
+        _ if !link.silent_in.is_empty() => {
+            let detail = format!(
+                "none of its heartbeats came in the partitions {} for a while: one of its nodes may \
+                 be dark",
+                ranges(&link.silent_in)
+            );
+            add(AlertCode::RegionSilent, detail, None);
+        }
         _ => {}
     }
     let limit = standing.limits.waiting_changes;

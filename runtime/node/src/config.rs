@@ -388,11 +388,8 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
     let bus = bus::bus(folder, config.bus, partitions, &config.regions)
         .map_err(|(section, key, reason)| wrong(&section, key, reason))?;
     let nodes = nodes::nodes(config.region.node.as_deref(), &config.nodes, partitions)
+        .and_then(|nodes| goes_with(nodes, &bus, join_from.as_ref(), routes.forwards()))
         .map_err(|(section, key, reason)| wrong(&section, key, reason))?;
-    if nodes.is_some() {
-        goes_with_nodes(&bus, join_from.as_ref(), config.region.forwards)
-            .map_err(|(section, key, reason)| wrong(section, key, reason.into()))?;
-    }
     Ok(Config {
         region,
         regions,
@@ -410,26 +407,32 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
     })
 }
 
-/// What a region of several nodes cannot be.
-fn goes_with_nodes(
+/// A region of several nodes cannot be everything.
+fn goes_with(
+    nodes: Option<Nodes>,
     bus: &BusConfig,
     join_from: Option<&RegionId>,
     forwards: bool,
-) -> Result<(), (&'static str, &'static str, &'static str)> {
+) -> Result<Option<Nodes>, bus::Wrong> {
+    let wrong =
+        |section: &str, key, reason: &str| Err((section.to_owned(), key, reason.to_owned()));
+    if nodes.is_none() {
+        return Ok(None);
+    }
     if matches!(bus, BusConfig::Embedded(_)) {
         let reason = "the nodes of a region need kind = \"kafka\": the embedded bus has one writer";
-        return Err(("bus", "kind", reason));
+        return wrong("bus", "kind", reason);
     }
     if join_from.is_some() {
         let reason = "a region of several nodes cannot take its data over from another: only one \
                       that was there at the start can have [nodes]";
-        return Err(("region", "join_from", reason));
+        return wrong("region", "join_from", reason);
     }
     if forwards {
         let reason = "a region of several nodes cannot pass on what it hears";
-        return Err(("region", "forwards", reason));
+        return wrong("region", "forwards", reason);
     }
-    Ok(())
+    Ok(nodes)
 }
 
 fn tags(tags: Vec<RegionName>) -> Result<Vec<RegionId>, String> {

@@ -42,8 +42,10 @@ fn main() -> ExitCode {
     }
 }
 
+type Step = fn(&mut World) -> Result<()>;
+
 /// Each goes on where the one before has left off.
-const STEPS: &[(&str, fn(&mut World) -> Result<()>)] = &[
+const STEPS: &[(&str, Step)] = &[
     ("both nodes say what they have", says_what_it_has),
     ("any node answers for any row", any_node_answers),
     ("a merge function is in all nodes before it is anywhere in use", rolls_out),
@@ -401,7 +403,10 @@ fn two_claim_the_same(world: &mut World) -> Result<()> {
     says(&is_refused("a second node b", &second)?, "another process is node b")?;
     let greedy = Serve::new("eu", &world.folder.path().join("greedy"), "")?;
     world.configure(&greedy, "b", ["0", "1-3"])?;
-    says(&is_refused("a node b that wants more", &greedy)?, "gives partition 1 to a, that of this node to b")?;
+    says(
+        &is_refused("a node b that wants more", &greedy)?,
+        "gives partition 1 to a, that of this node to b",
+    )?;
     let whole = Serve::new("eu", &world.folder.path().join("whole"), &shared(&world.address))?;
     says(&is_refused("a region that is one node", &whole)?, "its disk is old")?;
     // With the store of node b, and the partitions of both.

@@ -146,7 +146,7 @@ impl Link {
             && self.shared.site.routes.hears(&self.source, &beat.region)
             && let Some(state) = self.shared.links.get(&beat.region)
         {
-            state.heard(beat.hlc);
+            state.heard(lane, beat.hlc);
             // One lane's are enough: they are the same in all.
             if self.shared.site.lanes().next() == Some(lane) {
                 state.set_tags(region_tags(envelope));

@@ -177,9 +177,9 @@ struct OnDisk {
 }
 
 enum ControlOnDisk {
-    Here(ControlApplier),
+    Here(Box<ControlApplier>),
     Elsewhere {
-        told: Option<Kept>,
+        told: Option<Box<Kept>>,
         /// Components that can be called.
         loaded: BTreeSet<FunctionVersion>,
     },
@@ -383,7 +383,7 @@ fn load(site: &Site<DiskStore>, host: &Host) -> Result<OnDisk, StartError> {
     let loaded = match site.leads() {
         true => restore(site, load).map(|Restored { partitions, control }| OnDisk {
             rows: partitions,
-            control: ControlOnDisk::Here(control),
+            control: ControlOnDisk::Here(Box::new(control)),
         }),
         false => load_without_control(site, load),
     };
@@ -401,7 +401,7 @@ fn load_without_control(
         }
     }
     let rows = restore_rows(site)?;
-    let told = Kept::read(site)?;
+    let told = Kept::read(site)?.map(Box::new);
     if let Some(kept) = &told {
         site.direct(kept.directives().directed(site.partitions.get()));
     }
@@ -437,7 +437,7 @@ fn run(
             let donor = Donor::new(Arc::clone(&shared), Arc::clone(bus), Arc::clone(&threads));
             let controller = Controller {
                 shared: Arc::clone(&shared),
-                applier,
+                applier: *applier,
                 tickets,
                 feeds: Arc::clone(feeds),
                 shards: shards.clone(),
@@ -456,7 +456,8 @@ fn run(
             if let Some(peers) = shared.peers.clone() {
                 let of = (Arc::clone(&shared), peers);
                 let (shards, own) = (shards.clone(), control.clone());
-                let follower = Follower::new(of, shards, own, readers, (told, loaded));
+                let follower =
+                    Follower::new(of, shards, own, readers, (told.map(|kept| *kept), loaded));
                 threads.add(std::thread::spawn(move || follower.run(&control_work)));
             }
         }
@@ -501,8 +502,8 @@ fn run_shards(
 /// Asks each node of the region, and this one's own address, who is there.
 fn watch_nodes(shared: &Arc<Shared>, threads: &Threads) {
     let Some(peers) = &shared.peers else { return };
-    for node in peers.nodes().all().keys().cloned() {
-        let (shared, peers) = (Arc::clone(shared), Arc::clone(peers));
+    for node in peers.nodes().all().keys() {
+        let (shared, peers, node) = (Arc::clone(shared), Arc::clone(peers), node.clone());
         threads.add(std::thread::spawn(move || nodes::watch(&shared, &peers, &node)));
     }
 }

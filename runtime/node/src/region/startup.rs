@@ -84,6 +84,7 @@ pub(super) struct Lead {
 
 struct State {
     lead_heard: bool,
+    lead_refuses: bool,
     own_log_read: bool,
     checks: BTreeMap<Lane, StartCheck>,
     old: Option<(Hlc, Hlc)>,
@@ -101,7 +102,13 @@ impl Startup {
         let peers = peers.iter().filter(|_| !wait.is_zero());
         let check = StartCheck::new(me.clone(), known, peers.cloned());
         let checks = lanes.map(|lane| (lane, check.clone())).collect();
-        let state = State { lead_heard: false, own_log_read: false, checks, old: None };
+        let state = State {
+            lead_heard: false,
+            lead_refuses: false,
+            own_log_read: false,
+            checks,
+            old: None,
+        };
         Self {
             me: me.clone(),
             own_from,
@@ -122,7 +129,13 @@ impl Startup {
 
     /// The node that leads has told what holds.
     pub(super) fn lead_was_heard(&self) {
-        self.lock().lead_heard = true;
+        let mut state = self.lock();
+        (state.lead_heard, state.lead_refuses) = (true, false);
+    }
+
+    /// The node that leads says no. However long that takes, nothing begins meanwhile.
+    pub(super) fn lead_refuses(&self) {
+        self.lock().lead_refuses = true;
     }
 
     /// What is waited for before writes are taken; none: nothing any more.
@@ -139,7 +152,7 @@ impl Startup {
         let waits = (awaited.own_log && waited < OWN_LOG_WAIT)
             || (!awaited.peers.is_empty() && waited < self.wait)
             || !awaited.nodes.is_empty()
-            || lead.is_some_and(|lead| !lead.is_known || waited < LEAD_WAIT);
+            || lead.is_some_and(|lead| !lead.is_known || state.lead_refuses || waited < LEAD_WAIT);
         if waits || state.old.is_some() {
             return Some(awaited);
         }
@@ -367,6 +380,9 @@ mod tests {
             startup.lock().own_log_read = true;
             assert_eq!(startup.awaited().unwrap().to_string(), "node a, which leads");
             startup.started -= LEAD_WAIT;
+            startup.lead_refuses();
+            assert!(startup.awaited().is_some());
+            startup.lock().lead_refuses = false;
             assert_eq!(startup.awaited().is_none(), is_known);
             startup.lead_was_heard();
             assert_eq!(startup.awaited(), None);

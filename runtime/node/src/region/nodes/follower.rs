@@ -28,8 +28,8 @@ const EXCHANGE_EVERY: Duration = Duration::from_millis(250);
 /// How often what failed is tried again: a log that could not be opened, a component that could not
 /// be fetched, a search that has found something.
 const AGAIN_EVERY: Duration = Duration::from_secs(1);
-/// A node that the lead has refused for so long stops. A process that was just killed is still
-/// heard for a moment.
+/// A node that starts, and that the lead has refused for so long, stops. A process that was just
+/// killed is still heard for a moment.
 const REFUSED_FOR: Duration = Duration::from_secs(8);
 /// After a search that has found something the next one waits so long.
 const SEARCH_AGAIN: Duration = Duration::from_secs(5);
@@ -203,8 +203,10 @@ impl Follower {
                 Ok(())
             }
             Err(Unanswered::Refused(reason)) => {
+                self.shared.startup.lead_refuses();
                 let since = *self.refused_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= REFUSED_FOR {
+                let has_begun = self.shared.startup.awaited().is_none();
+                if has_begun || since.elapsed() >= REFUSED_FOR {
                     let lead = self.peers.nodes().lead();
                     self.shared.fail(format!("node {lead} leads, and refuses this one: {reason}"));
                 }

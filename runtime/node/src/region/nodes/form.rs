@@ -506,3 +506,121 @@ impl NotedForm {
         Noted { divergence: self.divergence.make(), is_new: self.is_new }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hlc(n: u64) -> Hlc {
+        Hlc::from_bits(n).unwrap()
+    }
+
+    fn region(name: &str) -> RegionId {
+        name.parse().unwrap()
+    }
+
+    /// What it is after it went from one node to another.
+    fn sent<T: Serialize + for<'a> Deserialize<'a>>(form: &T) -> T {
+        serde_json::from_slice(&serde_json::to_vec(form).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn directives_arrive_as_they_were() {
+        let counting = |number: u64| Counting {
+            counted: [region("a"), region("b#2")].into(),
+            fenced: [region("c")].into(),
+            cuts: [(region("d"), Cut { taken: hlc(number), heartbeat: hlc(number + 9) })].into(),
+            may_write: true,
+        };
+        let version = FunctionVersion([7; 32]);
+        let directed = Directed {
+            stamps: [
+                ("t".parse().unwrap(), Stamp::Function(version)),
+                ("u".parse().unwrap(), Stamp::Lww),
+            ]
+            .into(),
+            counting: (0..3).map(|number| (number, counting(number.into()))).collect(),
+            watched: true,
+        };
+        let deletion = ChangeId { hlc: hlc(5), region: region("a") };
+        let directives = Directives {
+            read: vec![Text(region("a"))],
+            me_gone: true,
+            released: vec![(Text(version), ChangeForm::of(&deletion))],
+            ..Directives::default()
+        };
+        let directives = sent(&directives.with(directed.clone(), 3));
+        assert_eq!(directives.directed(3), directed);
+        assert_eq!(directives.read(), BTreeSet::from([region("a")]));
+        assert!(directives.members().me_gone && directives.members().may_write);
+        assert_eq!(directives.released[0].1.clone().make(), deletion);
+    }
+
+    #[test]
+    fn standings_tests_and_counts_arrive_as_they_were() {
+        let cut = Cut { taken: hlc(1), heartbeat: hlc(2) };
+        let states =
+            [LinkState::Live, LinkState::Fenced, LinkState::Cut(cut), LinkState::Gone(cut)];
+        let link = |(number, state): (usize, LinkState)| {
+            let link = Link { taken: hlc(3), heartbeat: hlc(4), state, ..Link::default() };
+            (region(&format!("r{number}")), link)
+        };
+        let standing = PartitionStanding {
+            links: states.into_iter().enumerate().map(link).collect(),
+            watermarks: VersionVector::from_iter([(region("a"), hlc(8))]),
+            stable: VersionVector::from_iter([(region("a"), hlc(7))]),
+        };
+        assert_eq!(sent(&StandingForm::of(&standing)).make(), standing);
+        let failed = Err(RolloutText::cut("too slow"));
+        for result in [Ok(SelfTest { digest: [9; 32], profile: 2 }), failed] {
+            assert_eq!(sent(&TestedForm::of(&result)).make(), result);
+        }
+        let mut counters =
+            RolloutCounters { different: 3, dropped: 4, ..RolloutCounters::default() };
+        counters.live.count(Some("trap"), 500_000, 77);
+        counters.shadow.count(None, 1, 1);
+        let id = RolloutId(ChangeId { hlc: hlc(6), region: region("a") });
+        assert_eq!(sent(&CountsForm::of(&id, &counters)).make(), (id, counters));
+    }
+
+    #[test]
+    fn a_digest_that_is_none_is_a_test_that_failed() {
+        let form = TestedForm::Passed { digest: "zz".into(), profile: 1 };
+        assert!(form.make().is_err());
+    }
+
+    #[test]
+    fn divergences_arrive_as_they_were() {
+        let row = RowKey { table: "t".parse().unwrap(), pk: "é 1".parse().unwrap() };
+        let side = |name: &str| DivergedSide {
+            region: region(name),
+            digest: ShortDigest([3; 16]),
+            stamp: Some(Stamp::Lww),
+            engine: "engine 1".parse().ok(),
+        };
+        let change = ChangeId { hlc: hlc(5), region: region("b") };
+        for what in [
+            Diverged::Outcome { conflict: ConflictId([1; 16]), row: row.clone() },
+            Diverged::State { tables: vec!["t".parse().unwrap()] },
+            Diverged::Before { row: row.clone(), change: change.clone() },
+        ] {
+            let divergence = Divergence {
+                partition: 3,
+                what,
+                here: side("a"),
+                there: side("b"),
+                found_at_ms: 9,
+            };
+            let noted = Noted { divergence, is_new: true };
+            assert_eq!(sent(&NotedForm::of(&noted)).make(), noted);
+        }
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused() {
+        for bad in [r#""no hlc""#, "1", r#""99999999999999.00000""#] {
+            assert!(serde_json::from_str::<Text<Hlc>>(bad).is_err(), "{bad}");
+        }
+        assert!(serde_json::from_str::<Text<RegionId>>(r#""a b""#).is_err());
+    }
+}

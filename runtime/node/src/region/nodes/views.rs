@@ -98,3 +98,38 @@ impl ViewForm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syncline_core::VersionVector;
+
+    #[test]
+    fn a_partition_arrives_as_it_was() {
+        let region: RegionId = "a".parse().unwrap();
+        let hlc = |n| Hlc::from_bits(n).unwrap();
+        let vector = |n| VersionVector::from_iter([(region.clone(), hlc(n))]);
+        let counters =
+            LinkCounters { consumed: 5, applied: 4, heartbeats: 3, ..LinkCounters::default() };
+        let view = PartitionView {
+            partition: 2,
+            taken: vector(1),
+            watermarks: vector(2),
+            stable: vector(3),
+            waiting: [(region.clone(), 4)].into(),
+            counters: [(region.clone(), counters)].into(),
+            outstanding: 5,
+            own: OwnCounters { produced: 6, confirmed: 7 },
+            behind: vec![Behind { region: region.clone(), since: hlc(8) }],
+            confirmed: hlc(9),
+            rows_with_history: 10,
+            digests: [("t".parse().unwrap(), TableDigest { rows: 1, sum: [u64::MAX, 2, 3, 4] })]
+                .into(),
+            divergences: Vec::new(),
+            outcomes_left_out: 11,
+        };
+        let sent = serde_json::to_vec(&ViewForm::of(&view)).unwrap();
+        let arrived = serde_json::from_slice::<ViewForm>(&sent).unwrap().make();
+        assert_eq!(format!("{arrived:?}"), format!("{view:?}"));
+    }
+}
