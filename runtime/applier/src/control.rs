@@ -22,8 +22,8 @@ use crate::forwarding::Forwarding;
 use crate::intake::{FOREIGN, quarantined};
 use crate::replay::{Handled, outcome, read_again};
 use crate::{
-    Broken, ControlItem, ControlRead, KeptAction, KeptDone, KeptWork, Moment, ReplayRefused,
-    Replayed, Site, Sorted, Ticket,
+    Broken, ControlItem, ControlRead, Directed, KeptAction, KeptDone, KeptWork, Moment,
+    ReplayRefused, Replayed, Site, Sorted, Ticket,
 };
 
 /// So often in one turn a region looks whether what it has just said makes something else due. What
@@ -536,7 +536,7 @@ impl ControlApplier {
             }
         }
         let standings = site.standings();
-        let upto = self.stamped_until;
+        let upto = self.stamped_until.max(site.stamped_elsewhere());
         let versions = self.control.due_versions(&standings, site.partitions, upto);
         for body in versions.into_iter().map(ControlBody::Version) {
             if self.say(site, body.clone(), now_ms).is_err() {
@@ -553,15 +553,21 @@ impl ControlApplier {
         said
     }
 
-    /// Tells the row partitions what the control records come to.
+    /// What the control records come to, for the row partitions.
+    pub fn directed<S>(&self, site: &Site<S>) -> Directed {
+        let asks = self.control.membership().duty().is_some();
+        Directed {
+            stamps: self.control.rollouts().stamps(),
+            counting: self.control.counting(site.partitions),
+            watched: asks || self.control.has_deletions_due(),
+        }
+    }
+
     fn tell<S>(&mut self, site: &Site<S>) {
-        if site.set_stamps(self.control.rollouts().stamps()) {
+        if site.direct(self.directed(site)) {
             // A write takes its timestamp before its stamp.
             self.count_stamps_from_here(site);
         }
-        site.set_counting(self.control.counting(site.partitions));
-        let asks = self.control.membership().duty().is_some();
-        site.watch(asks || self.control.has_deletions_due());
     }
 }
 

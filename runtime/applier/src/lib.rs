@@ -39,7 +39,7 @@ pub use partition::{
     PartitionApplier, PartitionDone, PartitionTurn, TurnError, WriteError, WriteRequest,
 };
 pub use replay::{KeptAction, KeptDone, KeptWork, ReplayRefused, Replayed};
-pub use restore::{Restored, positions, restore};
-pub use site::{Limits, Moment, Site, partition_of_lane};
+pub use restore::{Restored, feeds_of_rows, positions, restore, restore_rows};
+pub use site::{Directed, Limits, Moment, Noted, Site, partition_of_lane};
 pub use snapshot::{Assembly, Copied, Copying, Page, PageStep, PagesMade, read_copy, write_copy};
 pub use sync::{Synced, Ticket, sync};

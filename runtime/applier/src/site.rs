@@ -78,6 +78,8 @@ pub struct Site<S> {
     pub clock: Clock,
     /// What the peers say of the time.
     clock_check: Mutex<ClockCheck>,
+    /// The partitions of this node: all, unless the region has several nodes.
+    own: BTreeSet<u32>,
     /// What this region stamps each table's changes with. Set after the commit that says so.
     stamps: RwLock<BTreeMap<TableName, Stamp>>,
     /// Tables that have rows here, for the limit on them.
@@ -90,16 +92,36 @@ pub struct Site<S> {
     standings: Mutex<BTreeMap<u32, (u64, PartitionStanding)>>,
     /// Somebody asks for the standings.
     watched: AtomicBool,
+    /// How partitions of other nodes stand, which have taken in the present counting and stamps.
+    elsewhere: Mutex<Elsewhere>,
     /// Divergences that the control partition has not heard of.
     diverged: Mutex<Vec<Noted>>,
 }
 
+#[derive(Debug, Default)]
+struct Elsewhere {
+    standings: BTreeMap<u32, PartitionStanding>,
+    stamped_until: Hlc,
+}
+
 /// A divergence that the control partition is told of.
-#[derive(Debug)]
-pub(crate) struct Noted {
-    pub(crate) divergence: Divergence,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// What was found.
+    pub divergence: Divergence,
     /// It was found just now; else it was known when the region started.
-    pub(crate) is_new: bool,
+    pub is_new: bool,
+}
+
+/// What the control partition has the row partitions do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directed {
+    /// What each table's changes are stamped with; a table that is not named is not stamped.
+    pub stamps: BTreeMap<TableName, Stamp>,
+    /// For each partition what it is to make of the other regions.
+    pub counting: BTreeMap<u32, Counting>,
+    /// The partitions say how they stand.
+    pub watched: bool,
 }
 
 /// The number of a lane's partition in the store.
@@ -130,12 +152,14 @@ impl<S> Site<S> {
             store,
             clock: Clock::starting_after(Hlc::ZERO),
             clock_check: Mutex::default(),
+            own: (0..partitions.get()).collect(),
             stamps: RwLock::default(),
             tables: RwLock::default(),
             counting: RwLock::default(),
             counting_version: AtomicU64::new(0),
             standings: Mutex::default(),
             watched: AtomicBool::new(false),
+            elsewhere: Mutex::default(),
             diverged: Mutex::default(),
         }
     }
@@ -205,6 +229,35 @@ impl<S> Site<S> {
         self.clock_check.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same, of one of several nodes: it has these partitions, and draws the HLCs of its place.
+    /// To be called before anything is restored.
+    #[must_use]
+    pub fn of_node(self, own: BTreeSet<u32>, place: usize) -> Self {
+        Self { own, clock: self.clock.at_place(place), ..self }
+    }
+
+    /// The partitions of this node.
+    pub fn own(&self) -> &BTreeSet<u32> {
+        &self.own
+    }
+
+    /// True for the node that has the control partition: it goes with partition 0.
+    pub fn leads(&self) -> bool {
+        self.own.contains(&0)
+    }
+
+    /// The lanes of this node's partitions, in every region's log.
+    pub fn lanes(&self) -> impl Iterator<Item = Lane> + '_ {
+        let control = self.leads().then_some(Lane::Control);
+        self.own.iter().map(|number| Lane::Changes(*number)).chain(control)
+    }
+
+    /// The lanes of the other nodes' partitions.
+    pub fn foreign_lanes(&self) -> impl Iterator<Item = Lane> + '_ {
+        let own: BTreeSet<Lane> = self.lanes().collect();
+        Lane::all(self.partitions.get()).filter(move |lane| !own.contains(lane))
+    }
+
     /// Takes in the log of a region.
     pub fn intake(&self, source: &RegionId) -> Intake {
         let forwards = self.routes.is_forwarder(source);
@@ -223,7 +276,13 @@ impl<S> Site<S> {
         tables.contains(table) || tables.len() < limit
     }
 
-    pub(crate) fn note_table(&self, table: &TableName) {
+    /// Tables that have rows in this region, as far as this node knows.
+    pub fn tables(&self) -> BTreeSet<TableName> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The table has rows in this region, here or in another node.
+    pub fn note_table(&self, table: &TableName) {
         let known = self.tables.read().unwrap_or_else(PoisonError::into_inner).contains(table);
         if !known {
             let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
@@ -231,11 +290,23 @@ impl<S> Site<S> {
         }
     }
 
-    /// Answers true if that is news.
-    pub(crate) fn set_stamps(&self, stamps: BTreeMap<TableName, Stamp>) -> bool {
+    /// Has the row partitions do what the control partition says. Answers true if the stamps are
+    /// others than before: every write with the old ones has a timestamp that the clock has passed.
+    pub fn direct(&self, directed: Directed) -> bool {
+        let Directed { stamps, counting, watched } = directed;
+        let is_news = self.set_stamps(stamps);
+        self.set_counting(counting);
+        self.watched.store(watched, Ordering::SeqCst);
+        is_news
+    }
+
+    fn set_stamps(&self, stamps: BTreeMap<TableName, Stamp>) -> bool {
         let mut shared = self.stamps.write().unwrap_or_else(PoisonError::into_inner);
         let is_news = *shared != stamps;
         *shared = stamps;
+        if is_news {
+            self.forget_elsewhere();
+        }
         is_news
     }
 
@@ -249,11 +320,12 @@ impl<S> Site<S> {
         }
     }
 
-    pub(crate) fn set_counting(&self, counting: BTreeMap<u32, Counting>) {
+    fn set_counting(&self, counting: BTreeMap<u32, Counting>) {
         let mut shared = self.counting.write().unwrap_or_else(PoisonError::into_inner);
         if **shared != counting {
             *shared = Arc::new(counting);
             self.counting_version.fetch_add(1, Ordering::SeqCst);
+            self.forget_elsewhere();
         }
     }
 
@@ -268,18 +340,14 @@ impl<S> Site<S> {
         shared.get(&partition).cloned()
     }
 
-    /// Regions join or leave, and the control partition has to know how the others stand.
-    pub(crate) fn watch(&self, watched: bool) {
-        self.watched.store(watched, Ordering::SeqCst);
-    }
-
     /// Tells the control partition what was found, or was known at the start.
-    pub(crate) fn note_divergence(&self, divergence: &Divergence, is_new: bool) {
+    pub fn note_divergence(&self, divergence: &Divergence, is_new: bool) {
         let mut diverged = self.diverged.lock().unwrap_or_else(PoisonError::into_inner);
         diverged.push(Noted { divergence: divergence.clone(), is_new });
     }
 
-    pub(crate) fn take_divergences(&self) -> Vec<Noted> {
+    /// What the control partition is to be told.
+    pub fn take_divergences(&self) -> Vec<Noted> {
         std::mem::take(&mut *self.diverged.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -296,11 +364,94 @@ impl<S> Site<S> {
         }
     }
 
-    /// Of the partitions that have taken in how the regions count now.
-    pub(crate) fn standings(&self) -> BTreeMap<u32, PartitionStanding> {
+    /// Of the partitions that have taken in how the regions count now: those of this node, and those
+    /// of others that said so.
+    pub fn standings(&self) -> BTreeMap<u32, PartitionStanding> {
         let now = self.counting_version.load(Ordering::SeqCst);
+        let mut all = self.elsewhere().standings.clone();
         let standings = self.standings.lock().unwrap_or_else(PoisonError::into_inner);
         let current = standings.iter().filter(|(_, (version, _))| *version == now);
-        current.map(|(partition, (_, standing))| (*partition, standing.clone())).collect()
+        all.extend(current.map(|(partition, (_, standing))| (*partition, standing.clone())));
+        all
+    }
+
+    /// How partitions of another node stand, durably, which has taken in what
+    /// [`Site::direct`] was last told here. It stamps as it is told since its clock stood at
+    /// `stamped_until`.
+    pub fn note_elsewhere(&self, standings: BTreeMap<u32, PartitionStanding>, stamped_until: Hlc) {
+        let mut elsewhere = self.elsewhere();
+        elsewhere.standings.extend(standings);
+        elsewhere.stamped_until = elsewhere.stamped_until.max(stamped_until);
+    }
+
+    /// Nothing is said on behalf of partitions of which nothing is heard.
+    pub fn forget_standings(&self, of: &BTreeSet<u32>) {
+        self.elsewhere().standings.retain(|partition, _| !of.contains(partition));
+    }
+
+    /// Up to where other nodes may have stamped otherwise than they do now.
+    pub(crate) fn stamped_elsewhere(&self) -> Hlc {
+        self.elsewhere().stamped_until
+    }
+
+    fn forget_elsewhere(&self) {
+        self.elsewhere().standings.clear();
+    }
+
+    fn elsewhere(&self) -> std::sync::MutexGuard<'_, Elsewhere> {
+        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(own: &[u32]) -> Site<()> {
+        let limits =
+            Limits { unconfirmed_changes: 1, waiting_changes: 1, conflicts: 1, conflict_bytes: 1 };
+        let region: RegionId = "a".parse().unwrap();
+        let partitions = PartitionCount::new(4).unwrap();
+        let site = Site::new(region.clone(), vec![region], partitions, limits, ());
+        site.of_node(own.iter().copied().collect(), 1)
+    }
+
+    #[test]
+    fn a_node_has_its_lanes_and_the_control_lane_goes_with_partition_0() {
+        let lanes = |site: &Site<()>| site.lanes().collect::<Vec<_>>();
+        let (lead, other) = (site(&[0, 2]), site(&[1, 3]));
+        assert!(lead.leads() && !other.leads());
+        assert_eq!(lanes(&lead), [Lane::Changes(0), Lane::Changes(2), Lane::Control]);
+        assert_eq!(lanes(&other), [Lane::Changes(1), Lane::Changes(3)]);
+        assert!(lead.foreign_lanes().eq(lanes(&other)));
+        assert!(other.foreign_lanes().eq(lanes(&lead)));
+    }
+
+    #[test]
+    fn what_other_nodes_said_of_older_orders_does_not_count() {
+        let site = site(&[0, 1]);
+        let hlc = |n| Hlc::from_bits(n).unwrap();
+        let says = |upto| {
+            site.note_elsewhere(
+                [2, 3].map(|number| (number, PartitionStanding::default())).into(),
+                hlc(upto),
+            );
+        };
+        let known = || site.standings().into_keys().collect::<Vec<_>>();
+        says(7);
+        assert_eq!((known(), site.stamped_elsewhere()), (vec![2, 3], hlc(7)));
+        let stamps = BTreeMap::from([("t".parse().unwrap(), Stamp::Lww)]);
+        assert!(site.direct(Directed { stamps: stamps.clone(), ..Directed::default() }));
+        assert!(known().is_empty());
+        says(9);
+        let counting = BTreeMap::from([(2, Counting::default())]);
+        let directed = Directed { stamps, counting, watched: true };
+        assert!(!site.direct(directed.clone()));
+        assert!(known().is_empty());
+        says(8);
+        assert!(!site.direct(directed));
+        assert_eq!((known(), site.stamped_elsewhere()), (vec![2, 3], hlc(9)));
+        site.forget_standings(&BTreeSet::from([3]));
+        assert_eq!(known(), [2]);
     }
 }

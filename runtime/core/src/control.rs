@@ -317,6 +317,11 @@ impl ControlPartition {
         self.here.insert(version);
     }
 
+    /// The components that are complete, verified and compiled.
+    pub fn here(&self) -> impl Iterator<Item = &FunctionVersion> {
+        self.here.iter()
+    }
+
     /// The versions that are here and that are to be tested: see [`Rollouts::to_test`].
     pub fn to_test(&self) -> Vec<FunctionVersion> {
         let mut versions = self.rollouts.to_test();

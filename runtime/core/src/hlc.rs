@@ -104,8 +104,22 @@ impl FromStr for Hlc {
 
 /// The one clock of a node. It never goes back, also not over restarts, as it is started above
 /// every HLC on disk, and runs ahead of every HLC received.
+///
+/// Where a region has several nodes, each draws only HLCs of its own place: those of which the
+/// remainder by [`NODES_MAX`] is that. A change is known by its region and its HLC, so no two nodes
+/// of a region may ever draw the same.
 #[derive(Debug)]
-pub struct Clock(AtomicU64);
+pub struct Clock {
+    /// The highest HLC drawn or observed.
+    last: AtomicU64,
+    /// From one HLC of this clock to the next.
+    stride: u64,
+    /// Their remainder by the stride.
+    place: u64,
+}
+
+/// So many nodes a region may have: 4,096 HLCs of each millisecond are left for each of them.
+pub const NODES_MAX: usize = 16;
 
 /// The clock has reached [`Hlc::MAX`]; no more local writes can be stamped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -115,7 +129,15 @@ pub struct ClockExhausted;
 impl Clock {
     /// Starts above `last`, the highest HLC on disk.
     pub fn starting_after(last: Hlc) -> Self {
-        Self(AtomicU64::new(last.bits()))
+        Self { last: AtomicU64::new(last.bits()), stride: 1, place: 0 }
+    }
+
+    /// The same, of a node that shares its region with others, each with a place of its own below
+    /// [`NODES_MAX`]; what is beyond that counts from 0 again.
+    #[must_use]
+    pub fn at_place(self, place: usize) -> Self {
+        let stride = NODES_MAX as u64;
+        Self { stride, place: place as u64 % stride, ..self }
     }
 
     /// A new HLC, above every earlier one and every one observed. `wall_ms` is the wall clock; where
@@ -123,23 +145,25 @@ impl Clock {
     pub fn tick(&self, wall_ms: u64) -> Result<Hlc, ClockExhausted> {
         let wall = wall_ms.min(Hlc::MAX.millis()) << 16;
         let next = |last: u64| {
-            let next = wall.max(last + 1);
-            (next <= Hlc::MAX.0).then_some(next)
+            let least = wall.max(last + 1);
+            let ahead = (self.stride + self.place - least % self.stride) % self.stride;
+            Some(least + ahead).filter(|next| *next <= Hlc::MAX.0)
         };
-        match self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next) {
-            Ok(last) => Ok(Hlc(wall.max(last + 1))),
+        match self.last.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next) {
+            // The same as was stored.
+            Ok(last) => next(last).map(Hlc).ok_or(ClockExhausted),
             Err(_) => Err(ClockExhausted),
         }
     }
 
     /// Moves the clock past an HLC that was received.
     pub fn observe(&self, seen: Hlc) {
-        self.0.fetch_max(seen.bits(), Ordering::SeqCst);
+        self.last.fetch_max(seen.bits(), Ordering::SeqCst);
     }
 
     /// The highest HLC drawn or observed.
     pub fn last(&self) -> Hlc {
-        Hlc(self.0.load(Ordering::SeqCst))
+        Hlc(self.last.load(Ordering::SeqCst))
     }
 }
 
@@ -184,7 +208,37 @@ mod tests {
         assert_eq!(clock.tick(5), Hlc::new(6, 0).map_err(|_| ClockExhausted));
     }
 
+    #[test]
+    fn a_place_has_its_share_of_each_millisecond() {
+        let clock = Clock::starting_after(Hlc::ZERO).at_place(NODES_MAX - 1);
+        let drawn: Vec<Hlc> = (0..4097).map(|_| clock.tick(7).unwrap()).collect();
+        assert_eq!(drawn[0], Hlc::new(7, 15).unwrap());
+        assert_eq!(drawn[4095], Hlc::new(7, u16::MAX).unwrap());
+        assert_eq!(drawn[4096], Hlc::new(8, 15).unwrap());
+        let end = Clock::starting_after(Hlc::MAX.before()).at_place(3);
+        assert_eq!(end.tick(0), Err(ClockExhausted));
+    }
+
     proptest! {
+        #[test]
+        fn no_two_places_draw_the_same(
+            start in 0..1u64 << 40,
+            draws in prop::collection::vec((0..NODES_MAX, 0..1u64 << 24, any::<bool>()), 1..200),
+        ) {
+            let clock = |place| Clock::starting_after(Hlc(start)).at_place(place);
+            let clocks: Vec<Clock> = (0..NODES_MAX).map(clock).collect();
+            let mut drawn = std::collections::BTreeSet::new();
+            for (place, wall, hears) in draws {
+                let before = clocks[place].last();
+                let hlc = clocks[place].tick(wall).unwrap();
+                prop_assert!(hlc > before && hlc.millis() >= wall);
+                prop_assert!(drawn.insert(hlc), "{} was drawn twice", hlc);
+                if hears {
+                    clocks.iter().for_each(|clock| clock.observe(hlc));
+                }
+            }
+        }
+
         #[test]
         fn text_round_trips_and_keeps_the_order(a in 0..=Hlc::MAX.0, b in 0..=Hlc::MAX.0) {
             let (a, b) = (Hlc(a), Hlc(b));

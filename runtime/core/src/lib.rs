@@ -52,7 +52,7 @@ pub use divergence::{
     DIVERGENCES_MAX, Diverged, DivergedSide, Divergence, DivergenceId, DivergenceWrite, EngineName,
     Evidence, InvalidEngine, OUTCOMES_MAX, Outcome, STATE_TABLES_MAX, ShortDigest, StateDigest,
 };
-pub use hlc::{Clock, ClockExhausted, Hlc, InvalidHlc};
+pub use hlc::{Clock, ClockExhausted, Hlc, InvalidHlc, NODES_MAX};
 pub use id::{
     ChangeId, FunctionVersion, InvalidId, PartitionCount, RegionId, RowKey, RowPk, TableName,
     partition_of,

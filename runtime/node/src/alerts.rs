@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use syncline_core::{Divergence, FunctionVersion, MembershipChange, RegionId};
 use syncline_store::kv::quarantine::QuarantineCount;
 
-use crate::config::LimitsConfig;
+use crate::config::{LimitsConfig, ranges};
 use crate::region::{
-    ClockView, LinkView, Members, PartitionView, clock_ahead, waits_for, way_back,
+    ClockView, DarkNode, LinkView, Members, PartitionView, clock_ahead, waits_for, way_back,
 };
 
 /// The kinds of alerts.
@@ -24,6 +24,7 @@ pub enum AlertCode {
     LinkUnreadable,
     LinkFull,
     ProfileMissing,
+    NodeDark,
     RegionSilent,
     RecordsQuarantined,
     MembershipWaits,
@@ -40,7 +41,7 @@ pub const WARNING: &str = "warning";
 
 impl AlertCode {
     /// Every kind, the most pressing first.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::RegionStopped,
         Self::RegionEvicted,
         Self::WritesRefused,
@@ -50,6 +51,7 @@ impl AlertCode {
         Self::LinkUnreadable,
         Self::LinkFull,
         Self::ProfileMissing,
+        Self::NodeDark,
         Self::RegionSilent,
         Self::RecordsQuarantined,
         Self::MembershipWaits,
@@ -98,6 +100,11 @@ impl AlertCode {
                 "profile-missing",
                 CRITICAL,
                 "what the named merge function is to decide waits: this build may not run it",
+            ),
+            Self::NodeDark => (
+                "node-dark",
+                CRITICAL,
+                "the named node of this region does not answer: its rows can be neither read nor written here",
             ),
             Self::RegionSilent => ("region-silent", WARNING, "the named region is not heard"),
             Self::RecordsQuarantined => (
@@ -148,6 +155,8 @@ pub struct Standing<'a> {
     pub profile: u32,
     /// Versions that go by another one, and by which.
     pub other_profiles: &'a BTreeMap<FunctionVersion, u32>,
+    /// Other nodes of it that do not answer.
+    pub dark: &'a [DarkNode],
     /// Its limits.
     pub limits: &'a LimitsConfig,
     /// Its wall clock.
@@ -172,6 +181,12 @@ pub fn alerts(standing: &Standing<'_>) -> Vec<Alert> {
         of_link(standing, link, &mut alerts);
     }
     quarantined(standing, &mut alerts);
+    alerts.extend(standing.dark.iter().map(|dark| Alert {
+        code: AlertCode::NodeDark,
+        subject: dark.node.clone(),
+        detail: format!("partitions {}: {}", ranges(&dark.partitions), dark.reason),
+        since_ms: Some(dark.since_ms),
+    }));
     profile_missing(standing, &mut alerts);
     diverged(standing, &mut alerts);
     alerts.sort_by(|a, b| (a.code, &a.subject).cmp(&(b.code, &b.subject)));
@@ -286,6 +301,14 @@ fn of_link(standing: &Standing<'_>, link: &LinkView, alerts: &mut Vec<Alert>) {
                 detail = format!("{detail}: {reason}");
             }
             add(AlertCode::RegionSilent, detail, link.since_ms);
+        }
+        _ if !link.silent_in.is_empty() => {
+            let detail = format!(
+                "none of its heartbeats came in the partitions {} for a while: one of its nodes may \
+                 be dark",
+                ranges(&link.silent_in)
+            );
+            add(AlertCode::RegionSilent, detail, None);
         }
         _ => {}
     }

@@ -9,7 +9,9 @@ mod joining;
 mod links;
 mod members;
 mod metrics;
+mod nodes;
 mod params;
+mod pass;
 mod plan;
 mod quarantine;
 mod rollouts;
@@ -24,7 +26,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 
@@ -74,6 +76,10 @@ mod routes {
     pub const QUARANTINED: &str = "/v1/quarantine/{id}";
     pub const REPLAY: &str = "/v1/quarantine/{id}/replay";
     pub const METRICS: &str = "/metrics";
+    pub const NODE: &str = crate::region::NODE_PATH;
+    pub const NODE_EXCHANGE: &str = crate::region::EXCHANGE_PATH;
+    pub const NODE_PARTITIONS: &str = "/v1/node/partitions";
+    pub const NODE_REMERGE: &str = "/v1/node/remerge";
     pub const DEV_LINK: &str = "/v1/dev/links/{a}/{b}/{verb}";
     pub const HEALTH: &str = "/healthz";
     pub const READY: &str = "/readyz";
@@ -111,6 +117,10 @@ pub fn router(api: Api) -> Router {
         .route(routes::QUARANTINE, get(quarantine::list))
         .route(routes::QUARANTINED, get(quarantine::show).delete(quarantine::drop_kept))
         .route(routes::REPLAY, post(quarantine::replay))
+        .route(routes::NODE, get(nodes::show))
+        .route(routes::NODE_EXCHANGE, exchange())
+        .route(routes::NODE_PARTITIONS, get(nodes::partitions))
+        .route(routes::NODE_REMERGE, post(rollouts::of_node))
         .route(routes::METRICS, get(metrics::scrape))
         .route(routes::HEALTH, get(state::health))
         .route(routes::READY, get(state::ready));
@@ -126,6 +136,7 @@ pub fn router(api: Api) -> Router {
             let detail = format!("{} has no {}", request.uri().path(), request.method());
             Problem::new(Code::MethodNotAllowed, detail)
         })
+        .layer(from_fn_with_state(api.clone(), pass::pass))
         .layer(from_fn(take_small_body))
         .with_state(api)
 }
@@ -133,6 +144,11 @@ pub fn router(api: Api) -> Router {
 /// An upload limits itself to what a component may have; axum would to 2 MiB.
 fn upload() -> MethodRouter<Api> {
     post(functions::upload).layer(DefaultBodyLimit::disable())
+}
+
+/// What nodes tell each other limits itself.
+fn exchange() -> MethodRouter<Api> {
+    post(nodes::exchange).layer(DefaultBodyLimit::disable())
 }
 
 /// Bodies up to this size are read before anything is checked.

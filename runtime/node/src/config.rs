@@ -1,6 +1,7 @@
 //! The configuration of a region: a TOML file, any value of which can come from the environment.
 
 mod bus;
+mod nodes;
 mod routes;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ use thiserror::Error;
 
 pub use bus::BusConfig;
 use bus::{BusSection, PeerSection};
+use nodes::NodeSection;
+pub use nodes::{Node, Nodes, ranges};
 
 /// They stand in every record.
 pub const REGION_TAGS_MAX: usize = 16;
@@ -79,6 +82,8 @@ pub struct Config {
     pub routes: Routes,
     /// What this region's records are tagged with besides its name.
     pub tags: Vec<RegionId>,
+    /// The nodes of this region, if it has several.
+    pub nodes: Option<Nodes>,
     /// Where the region's data is.
     pub data: PathBuf,
     /// What keeps the region's store.
@@ -101,6 +106,7 @@ struct FileConfig {
     store: StoreSection,
     bus: BusSection,
     regions: BTreeMap<String, PeerSection>,
+    nodes: BTreeMap<String, NodeSection>,
     limits: LimitsConfig,
 }
 
@@ -113,6 +119,7 @@ struct RegionSection {
     join_from: Option<String>,
     forwards: bool,
     tags: Vec<RegionName>,
+    node: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -256,8 +263,19 @@ pub fn summary(file: &Path, config: &Config) -> String {
         BusConfig::Embedded(folder) => format!("the embedded bus in {}", folder.display()),
         BusConfig::Kafka(_) => "Kafka".to_owned(),
     };
+    let node = match &config.nodes {
+        None => String::new(),
+        Some(nodes) => {
+            let (own, lead) = (ranges(&nodes.own()), nodes.lead());
+            format!(
+                "node {} of {} with the partitions {own}, led by {lead}, of ",
+                nodes.me(),
+                nodes.all().len()
+            )
+        }
+    };
     format!(
-        "{} is in order: region {} of {}, {} partitions, API on {}, data in {}, kept by {}, \
+        "{} is in order: {node}region {} of {}, {} partitions, API on {}, data in {}, kept by {}, \
          on {bus}",
         file.display(),
         config.region,
@@ -369,6 +387,9 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
     let partitions = config.bus.partitions.map_or_else(default_partitions, |p| p.0);
     let bus = bus::bus(folder, config.bus, partitions, &config.regions)
         .map_err(|(section, key, reason)| wrong(&section, key, reason))?;
+    let nodes = nodes::nodes(config.region.node.as_deref(), &config.nodes, partitions)
+        .and_then(|nodes| goes_with(nodes, &bus, join_from.as_ref(), routes.forwards()))
+        .map_err(|(section, key, reason)| wrong(&section, key, reason))?;
     Ok(Config {
         region,
         regions,
@@ -376,6 +397,7 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
         join_from,
         routes,
         tags,
+        nodes,
         data: folder.join(data),
         engine: config.store.engine.map_or_else(Engine::default, Engine::from),
         listen,
@@ -383,6 +405,34 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
         partitions,
         limits: config.limits,
     })
+}
+
+/// A region of several nodes cannot be everything.
+fn goes_with(
+    nodes: Option<Nodes>,
+    bus: &BusConfig,
+    join_from: Option<&RegionId>,
+    forwards: bool,
+) -> Result<Option<Nodes>, bus::Wrong> {
+    let wrong =
+        |section: &str, key, reason: &str| Err((section.to_owned(), key, reason.to_owned()));
+    if nodes.is_none() {
+        return Ok(None);
+    }
+    if matches!(bus, BusConfig::Embedded(_)) {
+        let reason = "the nodes of a region need kind = \"kafka\": the embedded bus has one writer";
+        return wrong("bus", "kind", reason);
+    }
+    if join_from.is_some() {
+        let reason = "a region of several nodes cannot take its data over from another: only one \
+                      that was there at the start can have [nodes]";
+        return wrong("region", "join_from", reason);
+    }
+    if forwards {
+        let reason = "a region of several nodes cannot pass on what it hears";
+        return wrong("region", "forwards", reason);
+    }
+    Ok(nodes)
 }
 
 fn tags(tags: Vec<RegionName>) -> Result<Vec<RegionId>, String> {

@@ -57,6 +57,7 @@ pub fn run(options: DevOptions) -> Result<()> {
                 engine: Engine::default(),
                 partitions: default_partitions(),
                 // All regions and their logs are here, start together and have one clock.
+                nodes: None,
                 limits: LimitsConfig {
                     start_wait: HumanDuration(Duration::ZERO),
                     max_clock_skew: HumanDuration(Duration::ZERO),

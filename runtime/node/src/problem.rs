@@ -38,6 +38,7 @@ pub enum Code {
     ConflictNotFound,
     QuarantinedNotFound,
     DivergenceNotFound,
+    NodeNotFound,
     RegionNotFound,
     PreconditionFailed,
     ComponentRefused,
@@ -60,6 +61,10 @@ pub enum Code {
     TooManyRegions,
     EvictsItself,
     NoCluster,
+    SeveralNodes,
+    NodeRefused,
+    NodesDisagree,
+    NodeDark,
     TooManyTables,
     TooManyRequests,
     RegionsBehind,
@@ -75,7 +80,7 @@ pub enum Code {
 
 impl Code {
     /// Every kind, for the reference.
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 58] = [
         Self::InvalidTable,
         Self::InvalidRowPk,
         Self::InvalidRow,
@@ -96,6 +101,7 @@ impl Code {
         Self::ConflictNotFound,
         Self::QuarantinedNotFound,
         Self::DivergenceNotFound,
+        Self::NodeNotFound,
         Self::RegionNotFound,
         Self::PreconditionFailed,
         Self::ComponentRefused,
@@ -118,6 +124,10 @@ impl Code {
         Self::TooManyRegions,
         Self::EvictsItself,
         Self::NoCluster,
+        Self::SeveralNodes,
+        Self::NodeRefused,
+        Self::NodesDisagree,
+        Self::NodeDark,
         Self::TooManyTables,
         Self::TooManyRequests,
         Self::RegionsBehind,
@@ -185,6 +195,23 @@ impl Code {
             }
             Self::DivergenceNotFound => {
                 ("divergence-not-found", S::NOT_FOUND, "No such divergence is known here")
+            }
+            Self::NodeNotFound => ("node-not-found", S::NOT_FOUND, "The region has no such node"),
+            Self::SeveralNodes => (
+                "several-nodes",
+                S::CONFLICT,
+                "A region of several nodes cannot do this, or not in this node",
+            ),
+            Self::NodeRefused => {
+                ("node-refused", S::CONFLICT, "The node that leads does not take this one")
+            }
+            Self::NodesDisagree => (
+                "nodes-disagree",
+                S::LOOP_DETECTED,
+                "The nodes of the region do not agree on who has what",
+            ),
+            Self::NodeDark => {
+                ("node-dark", S::SERVICE_UNAVAILABLE, "The node that has this does not answer")
             }
             Self::RegionNotFound => ("region-not-found", S::NOT_FOUND, "There is no such region"),
             Self::PreconditionFailed => {

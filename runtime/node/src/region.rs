@@ -20,6 +20,7 @@ mod joiner;
 mod links;
 mod members;
 mod merging;
+mod nodes;
 mod observe;
 mod publisher;
 mod reader;
@@ -35,7 +36,7 @@ mod tally;
 mod verification;
 mod versions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -45,7 +46,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use syncline_applier::{KeptDone, KeptWork, MendDone, MendWork, Site, WriteRequest};
 use syncline_core::{
     CONTROL_PARTITION, FunctionVersion, Image, MembershipChange, PartitionCount, Precondition,
-    RegionId, Rollouts, Routes, RowKey, Stamp, TableName, partition_of,
+    RegionId, Routes, RowKey, Stamp, TableName, partition_of,
 };
 use syncline_host::{Compiler, Host};
 use syncline_store::{DiskStore, Engine};
@@ -58,6 +59,10 @@ pub use donor::Donation;
 pub use joiner::{JoinProgress, Joining, TakeOverError, must_join};
 pub use links::Cuts;
 pub use members::{Members, Plan, ProposeError, Proposed, waits_for};
+pub(crate) use nodes::{
+    Answer, DarkNode, EXCHANGE_PATH, ExchangeRefused, NODE_PATH, NodeForm, Passed, Peers, Report,
+    Text, Unanswered, ViewForm,
+};
 pub use observe::Sample;
 pub use remerge::{Remerge, RemergePlan};
 pub use rollouts::{DeployError, Deployed, GateView, PLAN_CONFLICTS_MAX, RolloutView};
@@ -69,9 +74,10 @@ pub use tally::{COUNTED_SERIES_MAX, COUNTED_VERSIONS_MAX, Counted, VersionCounts
 pub use verification::{VERIFY_MS_MAX, VerifyError};
 pub use versions::VersionStanding;
 
-use crate::config::LimitsConfig;
+use crate::config::{LimitsConfig, Nodes};
 use controller::ControlWork;
 use links::LinkStates;
+use nodes::LastOwn;
 use observe::Observer;
 use readers::Threads;
 use shard::ShardWork;
@@ -95,6 +101,8 @@ pub struct RegionOptions {
     pub engine: Engine,
     /// Into how many partitions rows are spread.
     pub partitions: PartitionCount,
+    /// The nodes of the region, if it has several, and which of them this one is.
+    pub nodes: Option<Nodes>,
     /// The limits.
     pub limits: LimitsConfig,
     /// How many of its links are cut, for development.
@@ -140,6 +148,11 @@ pub(crate) struct Shared {
     started: Instant,
     /// Since when the wall clock is too far ahead, in milliseconds since 1970; zero: it is not.
     ahead_since_ms: AtomicU64,
+    /// What this process shows of itself to other nodes of its region.
+    node: NodeForm,
+    /// The other nodes, if there are any.
+    peers: Option<Arc<Peers>>,
+    last_own: LastOwn,
     /// Which regions there are, as of the control partition's last commit.
     members: Mutex<Arc<Members>>,
     /// Where the region's data is.
@@ -166,9 +179,12 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 impl Shared {
     /// Stops the region for good: what is in memory may no longer be what the disk holds.
     pub(crate) fn fail(&self, reason: String) {
-        tracing::error!(region = %self.site.region, %reason, "the region stops");
         let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
-        fatal.get_or_insert((reason, now_ms()));
+        // What follows from that is no reason of its own.
+        if fatal.is_none() {
+            tracing::error!(region = %self.site.region, %reason, "the region stops");
+            *fatal = Some((reason, now_ms()));
+        }
         self.stopping.store(true, Ordering::SeqCst);
     }
 
@@ -176,8 +192,7 @@ impl Shared {
         Arc::clone(&self.other_profiles.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn set_profiles(&self, rollouts: &Rollouts) {
-        let mut profiles = rollouts.profiles();
+    fn set_profiles(&self, mut profiles: BTreeMap<FunctionVersion, u32>) {
         profiles.retain(|_, profile| *profile != self.profile);
         let mut known = self.other_profiles.lock().unwrap_or_else(PoisonError::into_inner);
         if **known != profiles {
@@ -240,6 +255,33 @@ impl Region {
     /// Into how many partitions rows are spread.
     pub fn partitions(&self) -> PartitionCount {
         self.shared.site.partitions
+    }
+
+    /// The partitions of this node: all, unless the region has several nodes.
+    pub fn own_partitions(&self) -> &BTreeSet<u32> {
+        self.shared.site.own()
+    }
+
+    /// What this process shows of itself to other nodes of its region.
+    pub(crate) fn node(&self) -> &NodeForm {
+        &self.shared.node
+    }
+
+    /// The other nodes of the region, if it has several.
+    pub(crate) fn peers(&self) -> Option<&Arc<Peers>> {
+        self.shared.peers.as_ref()
+    }
+
+    /// The other nodes of the region that do not answer.
+    pub fn dark_nodes(&self) -> Vec<DarkNode> {
+        self.shared.peers.as_ref().map(|peers| peers.dark()).unwrap_or_default()
+    }
+
+    /// Takes in what another node reports, where this one leads.
+    pub(crate) async fn exchange(&self, report: Report) -> Result<Answer, ExchangeRefused> {
+        let (reply, answer) = oneshot::channel();
+        self.control(ControlWork::Exchange { report: Box::new(report), reply }).await;
+        answer.await.unwrap_or(Err(ExchangeRefused::Stopping))
     }
 
     /// In whose logs it hears the others, and whether it passes on what it hears.
@@ -347,7 +389,7 @@ impl Region {
         let partition = work.id.partition;
         if partition == CONTROL_PARTITION {
             self.control(ControlWork::Kept(work, reply)).await;
-        } else if partition < self.partitions().get() {
+        } else if self.own_partitions().contains(&partition) {
             let shard = self.shards[partition as usize % self.shards.len()].clone();
             let work = ShardWork::Kept(work, reply);
             // A full queue empties while the region runs; the wait must not hold up the API.

@@ -50,6 +50,7 @@ pub fn run(file: &Path, compiler: Compiler) -> Result<()> {
         data: config.data,
         engine: config.engine,
         partitions: config.partitions,
+        nodes: config.nodes,
         limits: config.limits,
         cuts: Cuts::default(),
         compiler,

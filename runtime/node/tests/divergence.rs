@@ -44,6 +44,7 @@ fn start(data: &Path, bus: &EmbeddedBus, cuts: &Cuts, name: &str) -> Region {
         data: data.join(name),
         engine: Engine::default(),
         partitions: partitions(),
+        nodes: None,
         limits: LimitsConfig { start_wait, ..LimitsConfig::default() },
         cuts: cuts.clone(),
         compiler: Compiler::InProcess,

@@ -87,6 +87,7 @@ impl World {
             data: data.join(name),
             engine: Engine::default(),
             partitions: PartitionCount::new(PARTITIONS).unwrap(),
+            nodes: None,
             limits: LimitsConfig { start_wait, ..LimitsConfig::default() },
             cuts: self.cuts.clone(),
             compiler: Compiler::InProcess,

@@ -79,6 +79,7 @@ impl World {
             data: self.data.path().join(region(name).name()),
             engine: self.engine,
             partitions: PartitionCount::new(2).unwrap(),
+            nodes: None,
             limits: LimitsConfig {
                 start_wait: HumanDuration(Duration::ZERO),
                 ..LimitsConfig::default()

@@ -51,6 +51,7 @@ fn start(data: &Path, bus: &EmbeddedBus, name: &str, profile: u32) -> Region {
         data: data.join(name),
         engine: Engine::default(),
         partitions: PartitionCount::new(1).unwrap(),
+        nodes: None,
         limits: LimitsConfig {
             start_wait: HumanDuration(Duration::ZERO),
             ..LimitsConfig::default()

@@ -53,6 +53,7 @@ fn options(data: &Path, name: &str, limits: LimitsConfig) -> RegionOptions {
         data: data.join(name),
         engine: Engine::default(),
         partitions: partitions(),
+        nodes: None,
         limits,
         cuts: Cuts::default(),
         compiler: Compiler::InProcess,

@@ -44,6 +44,8 @@ const fn part_of(family: Family) -> Part {
         | Family::Chunk => Part::OfRegion,
         Family::Outbox => Part::AsReceived,
         Family::Node
+        | Family::NodeShare
+        | Family::NodeDirectives
         | Family::Meta
         | Family::Conflict
         | Family::ConflictById

@@ -30,5 +30,6 @@ pub mod quarantine;
 pub mod received;
 pub mod rollout;
 pub mod row;
+pub mod share;
 pub mod version;
 pub mod waiting;

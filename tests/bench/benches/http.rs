@@ -24,6 +24,7 @@ fn start(data: &std::path::Path) -> String {
         data: data.join("region-0"),
         engine: Engine::default(),
         partitions: default_partitions(),
+        nodes: None,
         limits: LimitsConfig::default(),
         cuts: Cuts::default(),
         compiler: Compiler::InProcess,

@@ -74,6 +74,7 @@ impl Origin {
             data: setup.data.clone(),
             engine: setup.engine,
             partitions: setup.bus.partitions,
+            nodes: None,
             limits,
             cuts: cuts.clone(),
             compiler: Compiler::InProcess,

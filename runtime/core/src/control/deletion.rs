@@ -76,6 +76,13 @@ impl ControlPartition {
         droppable.flatten().collect()
     }
 
+    /// All versions that every region has released, each with its deletion, whether this node has
+    /// their components or not.
+    pub fn released_by_all(&self) -> Vec<(FunctionVersion, ChangeId)> {
+        let deletions = self.rollouts.versions().deletions();
+        deletions.filter_map(|(version, _)| Some((*version, self.drops(version)?))).collect()
+    }
+
     /// The deletion of a version, once all have released it.
     fn drops(&self, version: &FunctionVersion) -> Option<ChangeId> {
         let deletion = self.rollouts.versions().get(version)?.deletion.clone();

@@ -32,6 +32,7 @@ pub(super) async fn of_region(api: &Api, views: &[PartitionView]) -> Result<Vec<
         quarantine: &quarantine,
         profile: api.region.profile(),
         other_profiles: &api.region.other_profiles(),
+        dark: &api.region.dark_nodes(),
         limits: api.region.limits(),
         clock: api.region.clock(),
     }))

@@ -1,5 +1,6 @@
 //! Regions that hold what cannot be both right, and what people do about it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -30,7 +31,7 @@ const ROWS_NAMED_MAX: usize = 1_000;
 
 /// `GET /v1/divergences`
 pub(super) async fn list(State(api): State<Api>) -> Result<Json<Value>, Problem> {
-    let views = super::state::inspect(&api).await?;
+    let views = super::state::inspect_own(&api).await?;
     let mut all: Vec<&Divergence> = views.iter().flat_map(|view| &view.divergences).collect();
     all.sort_by_key(|divergence| std::cmp::Reverse(divergence.found_at_ms));
     Ok(Json(json!({ "items": all.into_iter().map(item).collect::<Vec<_>>() })))
@@ -80,7 +81,7 @@ pub(super) async fn acknowledge(
 ) -> Result<Json<Value>, Problem> {
     let id: DivergenceId =
         params::path(id)?.parse().map_err(|error| Problem::new(Code::InvalidRequest, error))?;
-    let views = super::state::inspect(&api).await?;
+    let views = super::state::inspect_own(&api).await?;
     let of = views.iter().find(|view| view.divergences.iter().any(|known| known.id() == id));
     let not_found =
         || Problem::new(Code::DivergenceNotFound, format!("no divergence {id} is known"));
@@ -197,15 +198,17 @@ struct Place {
     after: Option<syncline_core::RowPk>,
     /// One partition only; else up to the last.
     only: bool,
-    partitions: u32,
+    /// Those of this node.
+    own: BTreeSet<u32>,
     /// Where the page was that was looked at last.
     looked_at: u32,
 }
 
 impl Place {
     fn of(request: &RepairRequest, region: &Region) -> Result<Self, Problem> {
-        let partitions = region.partitions().get();
-        let (mut partition, mut after) = (request.partition.unwrap_or_default(), None);
+        let (partitions, own) = (region.partitions().get(), region.own_partitions().clone());
+        let first = own.first().copied().unwrap_or_default();
+        let (mut partition, mut after) = (request.partition.unwrap_or(first), None);
         if let Some(cursor) = &request.cursor {
             let wrong = || Problem::new(Code::InvalidCursor, "the cursor is not one of a repair");
             let (number, pk) = cursor.split_once('/').ok_or_else(wrong)?;
@@ -217,8 +220,14 @@ impl Place {
             let detail = format!("there are {partitions} partitions, from 0");
             return Err(Problem::new(Code::InvalidRequest, detail));
         }
+        if !own.contains(&partition) {
+            let owner = region.peers().map_or("", |peers| peers.nodes().owner_of(partition));
+            let detail =
+                format!("partition {partition} is that of node {owner}: ask with ?node={owner}");
+            return Err(Problem::new(Code::SeveralNodes, detail).with("node", owner));
+        }
         let only = request.partition.is_some();
-        Ok(Self { partition, after, only, partitions, looked_at: partition })
+        Ok(Self { partition, after, only, own, looked_at: partition })
     }
 
     /// Answers false at the end.
@@ -228,8 +237,9 @@ impl Place {
         if self.after.is_some() {
             return true;
         }
-        self.partition += 1;
-        !self.only && self.partition < self.partitions
+        let next = self.own.range(self.partition + 1..).next().copied();
+        self.partition = next.unwrap_or(self.partition);
+        !self.only && next.is_some()
     }
 }
 

@@ -166,6 +166,7 @@ fn problem(error: ProposeError) -> Problem {
             ProposeRefused::MeGone | ProposeRefused::MeNotMember => Code::NotAMember,
         },
         ProposeError::NoCluster { .. } => Code::NoCluster,
+        ProposeError::SeveralNodes { .. } => Code::SeveralNodes,
         ProposeError::ClockExhausted => Code::ClockAhead,
         ProposeError::Store(_) => Code::StoreUnavailable,
         ProposeError::Starting { .. } => Code::Starting,

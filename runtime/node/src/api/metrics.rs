@@ -5,14 +5,14 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use syncline_store::kv::{conflict, quarantine};
 
-use super::state::inspect;
+use super::state::inspect_own;
 use super::{Api, alerts, blocking};
 use crate::metrics::{CONTENT_TYPE, Figures, text};
 use crate::problem::{Code, Problem};
 
 /// `GET /metrics`
 pub(super) async fn scrape(State(api): State<Api>) -> Result<Response, Problem> {
-    let views = inspect(&api).await?;
+    let views = inspect_own(&api).await?;
     let stopping = || Problem::new(Code::Stopping, "the region is stopping").retry_after(5);
     let control = api.region.inspect_control().await.ok_or_else(stopping)?;
     let alerts = alerts::of_region(&api, &views).await?;

@@ -20,7 +20,7 @@ use crate::problem::{Code, Problem};
 use crate::region::{DeployError, RolloutView};
 
 pub(super) use form::RolloutForm;
-pub(super) use remerge::remerge;
+pub(super) use remerge::{of_node, remerge};
 pub(super) use view::{names, shown};
 
 /// How long a client is asked to wait for a region that starts or stops.

@@ -1,22 +1,24 @@
 //! Rows.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 use syncline_applier::WriteError as NotTaken;
 use syncline_core::{
-    Behind, IMAGE_BYTES_MAX, Image, NotCanonical, Operation, WriteRefused, partition_of,
+    Behind, IMAGE_BYTES_MAX, Image, NotCanonical, Operation, RowPk, WriteRefused, partition_of,
 };
 use syncline_store::kv::{row, waiting};
 use syncline_store::rows_of_table;
 
 use super::params::{self, Params, PathOf, QueryOf, etag};
-use super::{Api, blocking, body};
+use super::{Api, blocking, body, pass};
 use crate::problem::{Code, Problem};
 use crate::region::{Acknowledged, Region, WriteError, clock_ahead};
 use crate::text::rfc3339;
@@ -171,13 +173,13 @@ fn regions_behind(outstanding: usize, behind: &[Behind]) -> Problem {
     problem.with("behind", names).with("behind_since", since).retry_after(5)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Page {
     items: Vec<Item>,
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Item {
     row_pk: String,
     image: Box<RawValue>,
@@ -189,6 +191,8 @@ pub(super) async fn list(
     State(api): State<Api>,
     name: PathOf<String>,
     query: QueryOf,
+    headers: HeaderMap,
+    uri: Uri,
 ) -> Result<Response, Problem> {
     let table = params::table(&params::path(name)?)?;
     let params = Params::of(query, &["prefix", "limit", "cursor"])?;
@@ -198,7 +202,7 @@ pub(super) async fn list(
         None => None,
         Some(cursor) => Some(cursor_of(cursor)?),
     };
-    let region = api.region;
+    let region = Arc::clone(&api.region);
     let read = move || {
         let (store, partitions) = (region.store(), region.partitions());
         Ok(rows_of_table(store, partitions, &table, &prefix, after.as_ref(), limit)?)
@@ -210,10 +214,42 @@ pub(super) async fn list(
         items.push(Item { row_pk: pk.to_string(), image: raw(image)?, etag: etag(state.tag()) });
     }
     let next_cursor = page.next.map(|pk| hex::encode(pk.as_str()));
-    Ok(Json(Page { items, next_cursor }).into_response())
+    let mut pages = vec![Page { items, next_cursor }];
+    if !headers.contains_key(&pass::PASSED_BY) {
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        for answer in pass::ask_others(&api, path).await? {
+            pages.push(answer.json()?);
+        }
+    }
+    Ok(Json(Page::of_all(pages, limit)?).into_response())
 }
 
-fn cursor_of(cursor: &str) -> Result<syncline_core::RowPk, Problem> {
+impl Page {
+    /// One page of those of all nodes. Where one of them goes on, nothing is known of what is behind
+    /// its last row, whatever the others have there.
+    fn of_all(pages: Vec<Self>, limit: usize) -> Result<Self, Problem> {
+        let (mut items, mut upto) = (Vec::new(), None);
+        for page in pages {
+            if let Some(cursor) = &page.next_cursor {
+                let last = cursor_of(cursor)?;
+                upto = Some(upto.map_or(last.clone(), |upto: RowPk| upto.min(last)));
+            }
+            items.extend(page.items);
+        }
+        items.sort_by(|a: &Item, b: &Item| a.row_pk.cmp(&b.row_pk));
+        if let Some(upto) = &upto {
+            items.retain(|item| item.row_pk.as_str() <= upto.as_str());
+        }
+        if items.len() > limit {
+            items.truncate(limit);
+            upto = items.last().and_then(|item| item.row_pk.parse().ok());
+        }
+        let next_cursor = upto.map(|pk| hex::encode(pk.as_str()));
+        Ok(Self { items, next_cursor })
+    }
+}
+
+fn cursor_of(cursor: &str) -> Result<RowPk, Problem> {
     let wrong = || Problem::new(Code::InvalidCursor, "use next_cursor as it was given");
     let pk = hex::decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     pk.and_then(|pk| pk.parse().ok()).ok_or_else(wrong)
@@ -237,6 +273,36 @@ mod tests {
         let status = response.status().as_u16();
         let bytes = body::read(response.into_body(), 1 << 16).await.unwrap();
         (status, retry, serde_json::from_slice(&bytes).unwrap())
+    }
+
+    #[test]
+    fn pages_of_all_nodes_are_one_page_without_a_hole() {
+        let page = |keys: &[&str], next: Option<&str>| Page {
+            items: keys
+                .iter()
+                .map(|pk| Item {
+                    row_pk: pk.to_string(),
+                    image: RawValue::from_string("{}".into()).unwrap(),
+                    etag: String::new(),
+                })
+                .collect(),
+            next_cursor: next.map(hex::encode),
+        };
+        let merged = |pages: Vec<Page>, limit| {
+            let page = Page::of_all(pages, limit).unwrap();
+            let next = page.next_cursor.map(|next| cursor_of(&next).unwrap().to_string());
+            (page.items.into_iter().map(|item| item.row_pk).collect::<Vec<_>>(), next)
+        };
+        let next = |pk: &str| Some(pk.to_owned());
+        let all = merged(vec![page(&["b", "d"], None), page(&["a", "c"], None)], 10);
+        assert_eq!(all, (vec!["a".into(), "b".into(), "c".into(), "d".into()], None));
+        let cut = merged(vec![page(&["b", "d"], None), page(&["a", "c"], None)], 2);
+        assert_eq!(cut, (vec!["a".into(), "b".into()], next("b")));
+        // The first node may have more behind b2, where it stopped: d is for the next page.
+        let short = merged(vec![page(&["b"], Some("b2")), page(&["a", "d"], Some("e"))], 10);
+        assert_eq!(short, (vec!["a".into(), "b".into()], next("b2")));
+        let empty = merged(vec![page(&[], Some("x")), page(&["y"], None)], 10);
+        assert_eq!(empty, (vec![], next("x")));
     }
 
     #[tokio::test]

@@ -11,10 +11,12 @@ use syncline_core::{RegionId, TableDigest, TableName};
 use syncline_store::kv::quarantine;
 
 use super::members::of_topology;
-use super::{Api, blocking};
+use super::{Api, blocking, pass, routes};
 use crate::alerts::no_writes;
+use crate::config::ranges;
 use crate::problem::{Code, Problem};
-use crate::region::{ClockView, PartitionView, clock_ahead};
+use crate::region::{ClockView, DarkNode, PartitionView, ViewForm, clock_ahead};
+use crate::text::rfc3339;
 
 /// `GET /v1/digests`
 pub(super) async fn digests(State(api): State<Api>) -> Result<Json<Value>, Problem> {
@@ -130,16 +132,44 @@ pub(super) async fn ready(State(api): State<Api>) -> Response {
     if let ClockView { ahead_ms: Some(ahead_ms), refused_since_ms: Some(_) } = api.region.clock() {
         return Problem::new(Code::ClockAhead, clock_ahead(ahead_ms)).into_response();
     }
-    Json(json!({"region": api.region.id().as_str(), "ready": true})).into_response()
+    let mut state = json!({"region": api.region.id().as_str(), "ready": true});
+    if let Some(peers) = api.region.peers() {
+        let nodes = peers.nodes();
+        let dark = |dark: &DarkNode| {
+            json!({
+                "node": dark.node,
+                "partitions": ranges(&dark.partitions),
+                "reason": dark.reason,
+                "since": rfc3339(dark.since_ms),
+            })
+        };
+        state["node"] = json!(nodes.me());
+        state["lead"] = json!(nodes.lead());
+        state["partitions"] = json!(ranges(api.region.own_partitions()));
+        state["dark"] = peers.dark().iter().map(dark).collect();
+    }
+    Json(state).into_response()
 }
 
 fn waiting(views: &[PartitionView]) -> usize {
     views.iter().flat_map(|view| view.waiting.values()).sum()
 }
 
+/// All partitions of the region, those of its other nodes included.
 pub(super) async fn inspect(api: &Api) -> Result<Vec<PartitionView>, Problem> {
+    let mut views = inspect_own(api).await?;
+    for answer in pass::ask_others(api, routes::NODE_PARTITIONS).await? {
+        let forms: Vec<ViewForm> = answer.json()?;
+        views.extend(forms.into_iter().map(ViewForm::make));
+    }
+    views.sort_by_key(|view| view.partition);
+    Ok(views)
+}
+
+/// The partitions of this node.
+pub(super) async fn inspect_own(api: &Api) -> Result<Vec<PartitionView>, Problem> {
     let views = api.region.inspect().await;
-    if views.len() == api.region.partitions().get() as usize {
+    if views.len() == api.region.own_partitions().len() {
         return Ok(views);
     }
     Err(Problem::new(Code::Stopping, "the region is stopping").retry_after(5))

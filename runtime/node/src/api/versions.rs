@@ -92,7 +92,9 @@ pub(super) fn state(view: &VersionView, is_here: bool) -> &'static str {
 /// An item of the list, and what only one version is asked about.
 pub(super) async fn shown_alone(api: &Api, version: FunctionVersion) -> Result<Value, Problem> {
     let mut shown = found(api, &version).await?;
-    let VersionStanding { view, uses, waits_for, needed_by } = api.region.version(version).await;
+    let views = super::state::inspect(api).await?;
+    let standing = api.region.version(version, &views).await;
+    let VersionStanding { view, uses, waits_for, needed_by } = standing;
     let at = |id: &ChangeId| rfc3339(id.hlc.millis());
     shown["uses"] = uses.iter().map(used).collect();
     shown["retired_at"] = json!(view.retired.as_ref().map(at));

@@ -249,3 +249,84 @@ fn a_region_may_have_tags() {
         assert!(error.contains(reason) && error.contains("line 3"), "{error}");
     }
 }
+
+const TWO_NODES: &str = r#"
+[region]
+id = "eu"
+data = "data"
+node = "b"
+[api]
+listen = "127.0.0.1:8081"
+auth = "none"
+[bus]
+kind = "kafka"
+partitions = 8
+[regions.eu]
+bootstrap_servers = "127.0.0.1:19092"
+[nodes.a]
+url = "http://127.0.0.1:8080/"
+partitions = "0-3, 6"
+[nodes.b]
+url = "http://127.0.0.1:8081"
+partitions = "4,5,7"
+"#;
+
+#[test]
+fn nodes_share_the_partitions() {
+    let config = parsed(TWO_NODES, &[]).unwrap();
+    let nodes = config.nodes.clone().unwrap();
+    assert_eq!((nodes.me(), nodes.lead(), nodes.place()), ("b", "a", 1));
+    assert_eq!(ranges(&nodes.own()), "4-5,7");
+    assert_eq!([0, 4, 6, 7].map(|partition| nodes.owner_of(partition)), ["a", "b", "a", "b"]);
+    assert_eq!(nodes.all()["a"].url, "http://127.0.0.1:8080");
+    assert_eq!(nodes.others().map(|(name, _)| name).collect::<Vec<_>>(), ["a"]);
+    let said = summary(Path::new("region.toml"), &config);
+    assert!(
+        said.contains("node b of 2 with the partitions 4-5,7, led by a, of region eu"),
+        "{said}"
+    );
+    let other = parsed(TWO_NODES, &[("SYNCLINE_REGION__NODE", "a")]).unwrap().nodes.unwrap();
+    assert_eq!((other.me(), other.place(), other.claims()), ("a", 0, nodes.claims()));
+}
+
+#[test]
+fn nodes_that_do_not_fit_are_refused_with_their_line() {
+    let cases = [
+        ("\"4,5,7\"", "\"3-5,7\"", "line 19: partition 3 is that of node a already"),
+        ("\"4,5,7\"", "\"4,5\"", "line 19: no node has the partitions 7"),
+        ("\"4,5,7\"", "\"4-8\"", "line 19: there is no partition 8"),
+        ("\"4,5,7\"", "\"4,4\"", "line 19: partition 4 stands there twice"),
+        ("\"4,5,7\"", "\"5-4\"", "line 19: partitions are written as"),
+        ("\"4,5,7\"", "\"\"", "line 19: partitions are written as"),
+        ("node = \"b\"", "node = \"c\"", "line 5: there is no section [nodes.c]"),
+        ("node = \"b\"", "", "line 2: the region has several nodes"),
+        ("8081\"\npartitions", "8080\"\npartitions", "line 18: it is the url of node a"),
+        ("url = \"http://127.0.0.1:8081\"", "", "line 17: it needs url"),
+        ("http://127.0.0.1:8080/", "https://127.0.0.1:8080", "line 15: it is http://"),
+        ("[nodes.b]", "[nodes.\"b b\"]", "there is no section [nodes.b]"),
+        ("node = \"b\"", "node = \"b\"\nforwards = true", "line 6: a region of several nodes"),
+        ("kind = \"kafka\"", "kind = \"embedded\"", "line 10: the nodes of a region need"),
+    ];
+    for (from, to, expected) in cases {
+        let text = TWO_NODES.replacen(from, to, 1);
+        assert_ne!(text, TWO_NODES);
+        let error = parsed(&text, &[]).unwrap_err();
+        assert!(error.contains(expected), "{to}: {error}");
+    }
+    let joins = TWO_NODES.replace(
+        "[regions.eu]",
+        "[regions.us]\nbootstrap_servers = \"127.0.0.1:1\"\n[regions.eu]\njoins = true",
+    );
+    let joins = joins.replace("node = \"b\"", "node = \"b\"\njoin_from = \"us\"");
+    let error = parsed(&joins, &[]).unwrap_err();
+    assert!(error.contains("cannot take its data over"), "{error}");
+    let error = parsed(&GOOD.replace("[api]", "node = \"a\"\n[api]"), &[]).unwrap_err();
+    assert!(error.contains("no section [nodes.a]"), "{error}");
+    let many: String = (0..17)
+        .map(|n| format!("[nodes.n{n}]\nurl = \"http://h:{n}\"\npartitions = \"{n}\"\n"))
+        .collect();
+    let many = format!("{GOOD}{many}").replace("[api]", "node = \"n1\"\n[api]");
+    let many = many.replace("partitions = 4", "partitions = 17");
+    let error = parsed(&many, &[]).unwrap_err();
+    assert!(error.contains("17 nodes, the limit is 16"), "{error}");
+}

@@ -57,6 +57,7 @@ fn link(name: &str, state: &'static str) -> LinkView {
         reason: (state == "stopped").then(|| "it contradicts itself".to_owned()),
         since_ms: (state != "up").then_some(5_000),
         full_since_ms: None,
+        silent_in: Default::default(),
     }
 }
 
@@ -128,6 +129,7 @@ impl World {
             quarantine: &self.quarantine,
             profile: 2,
             other_profiles: &self.other_profiles,
+            dark: &[],
             limits: &self.limits,
             clock: self.clock,
         })

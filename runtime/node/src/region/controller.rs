@@ -22,6 +22,10 @@ use tokio::sync::oneshot;
 
 use super::donor::Donor;
 use super::members::{Members, Plan, ProposeError, Proposed};
+use super::nodes::{
+    Answer, ChangeForm, Directives, ExchangeRefused, Led, Report, Text, WatchedForm, texts,
+};
+use super::observe::is_in_shadow;
 use super::publisher::Feeds;
 use super::readers::{Readers, wanted};
 use super::rollouts::{DeployError, Deployed, RolloutView};
@@ -107,6 +111,11 @@ pub(super) enum ControlWork {
         version: FunctionVersion,
         result: Result<SelfTest, RolloutText>,
     },
+    /// Another node of the region tells how it stands.
+    Exchange {
+        report: Box<Report>,
+        reply: oneshot::Sender<Result<Answer, ExchangeRefused>>,
+    },
     Inspect(oneshot::Sender<Vec<RolloutView>>),
     InspectPartition(oneshot::Sender<ControlView>),
     Kept(KeptWork, KeptReply),
@@ -134,6 +143,8 @@ pub(super) struct Controller {
     pub(super) readers: Readers,
     pub(super) donor: Donor,
     pub(super) searches: Searches,
+    /// The other nodes, if the region has several.
+    pub(super) led: Option<Led>,
 }
 
 impl Controller {
@@ -143,6 +154,7 @@ impl Controller {
         // Parts that were complete when the region stopped are put together now.
         let complete = self.complete_parts();
         self.assemble(complete);
+        self.tell_nodes();
         loop {
             let mut stop = self.shared.is_stopping();
             let mut replies = Vec::new();
@@ -168,8 +180,10 @@ impl Controller {
                 self.report();
                 self.search();
             }
+            self.conclude_tests(beats);
             let ended = self.end(replies, beats);
             self.tell_members(beats);
+            self.tell_nodes();
             for (done, reply) in asked.kept {
                 let _ = reply.send(ended.clone().map(|()| done));
             }
@@ -236,7 +250,11 @@ impl Controller {
                 self.applier.receive(&self.shared.site, &source, items, self.shared.now_ms());
             }
             ControlWork::Loaded { version, loaded } => self.loaded(version, loaded),
-            ControlWork::Tested { version, result } => self.applier.self_tested(version, result),
+            ControlWork::Tested { version, result } => match &mut self.led {
+                None => self.applier.self_tested(version, result),
+                Some(led) => led.tested(version, result),
+            },
+            ControlWork::Exchange { report, reply } => self.exchange(*report, reply, replies),
             ControlWork::Inspect(reply) => asked.rollouts.push(reply),
             ControlWork::InspectPartition(reply) => asked.partition.push(reply),
             ControlWork::Kept(work, reply) => {
@@ -331,10 +349,76 @@ impl Controller {
     /// A region that this one cannot read would hold up everything as soon as it is counted.
     fn check(&self, change: &MembershipChange) -> Result<(), ProposeError> {
         let MembershipChange::Join { region } = change else { return Ok(()) };
+        if self.led.is_some() {
+            return Err(ProposeError::SeveralNodes { region: region.clone() });
+        }
         match self.readers.bus.reader(region, &[]) {
             Err(BusError::NoCluster { region }) => Err(ProposeError::NoCluster { region }),
             _ => Ok(()),
         }
+    }
+
+    /// Takes in what another node tells. What it is told in return is durable first: it is gone by
+    /// before anything else that is durable tells of it.
+    fn exchange(
+        &mut self,
+        report: Report,
+        reply: oneshot::Sender<Result<Answer, ExchangeRefused>>,
+        replies: &mut Vec<Reply>,
+    ) {
+        let Shared { site, observer, .. } = &*self.shared;
+        let answer = match &mut self.led {
+            Some(led) => led.take(report, site, observer, Instant::now()),
+            None => Err(ExchangeRefused::NotTheLead),
+        };
+        match answer {
+            Ok(answer) if answer.told.is_some() => replies.push(Box::new(move |synced| {
+                let _ = reply.send(synced.map(|()| answer).map_err(|_| ExchangeRefused::Stopping));
+            })),
+            answer => drop(reply.send(answer)),
+        }
+    }
+
+    /// A version counts as tested once every node has said the same of it.
+    fn conclude_tests(&mut self, beats: bool) {
+        let Some(led) = &mut self.led else { return };
+        let now = Instant::now();
+        if beats {
+            led.forget_silent(&self.shared.site, now);
+        }
+        for version in self.applier.control().to_test() {
+            if let Some(result) = led.agreed(&version, now) {
+                self.applier.self_tested(version, result);
+            }
+        }
+    }
+
+    /// Tells the other nodes what follows from the last commit.
+    fn tell_nodes(&mut self) {
+        let Some(led) = &mut self.led else { return };
+        let (site, control) = (&self.shared.site, self.applier.control());
+        let (membership, rollouts) = (control.membership(), control.rollouts());
+        let members = Members::of(membership);
+        let watched = |rollout: &Rollout| WatchedForm {
+            table: Text(rollout.table.clone()),
+            rollout: ChangeForm::of(&rollout.id.0),
+            version: Text(rollout.version),
+            in_shadow: is_in_shadow(rollout),
+        };
+        let released = control.released_by_all().into_iter();
+        let profiles = rollouts.profiles().into_iter();
+        let directives = Directives {
+            read: texts(wanted(&site.region, membership)),
+            members: texts(members.members),
+            me_gone: members.me_gone,
+            profiles: profiles.map(|(version, profile)| (Text(version), profile)).collect(),
+            have: texts(control.here().copied()),
+            test: texts(control.to_test()),
+            released: released.map(|(v, by)| (Text(v), ChangeForm::of(&by))).collect(),
+            watch: rollouts.open().map(watched).collect(),
+            ..Directives::default()
+        };
+        led.tell(directives.with(self.applier.directed(site), site.partitions.get()));
     }
 
     /// Tells which regions there are now, and reads those that are counted.
@@ -386,7 +470,9 @@ impl Controller {
         match self.applier.end(&self.shared.site, beats, self.shared.moment(), steady_ms) {
             Ok(done) => {
                 self.shared.observer.watch(self.applier.control().rollouts().open());
-                self.shared.set_profiles(self.applier.control().rollouts());
+                let control = self.applier.control();
+                self.shared.last_own.committed(Lane::Control, control.own_change());
+                self.shared.set_profiles(control.rollouts().profiles());
                 self.unload_dropped(true);
                 self.hand_over(done, replies);
                 Ok(())
@@ -527,7 +613,10 @@ pub(super) fn once_durable<T: Send + 'static>(
 
 /// What a version's self-test comes to. A call that could not be made is made again a few times: the
 /// machine may be busy.
-fn self_tested(shared: &Shared, version: FunctionVersion) -> Result<SelfTest, RolloutText> {
+pub(super) fn self_tested(
+    shared: &Shared,
+    version: FunctionVersion,
+) -> Result<SelfTest, RolloutText> {
     let given = given_cases(shared, version)
         .map_err(|error| RolloutText::cut(&format!("its cases cannot be read: {error}")))?;
     let mut last = String::new();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use syncline_bus::Lane;
 use syncline_core::{Hlc, PartitionCount, RegionId};
 
 use super::status::LinkView;
@@ -11,6 +12,9 @@ use super::{Shared, now_ms};
 
 /// A region that was not heard for so long is called silent.
 const SILENT_AFTER_MS: u64 = 5_000;
+/// A partition in which a region was not heard for so long is called silent, though others are not:
+/// long after a thread that is busy would have been heard.
+const PARTLY_SILENT_AFTER_MS: u64 = 20_000;
 
 /// The pairs of regions that do not read each other. Only `syncline dev` cuts.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +70,8 @@ pub(crate) struct LinkState {
     made_at_ms: u64,
     heard_at_ms: AtomicU64,
     heard_hlc: AtomicU64,
+    /// For each partition when it was last heard there; zero where it never was.
+    heard_in: Vec<AtomicU64>,
     /// For each partition since when so much waits that the link is not to be read; zero where it
     /// is.
     full: Vec<AtomicU64>,
@@ -87,6 +93,7 @@ impl LinkStates {
             made_at_ms: now_ms(),
             heard_at_ms: AtomicU64::new(0),
             heard_hlc: AtomicU64::new(0),
+            heard_in: (0..self.partitions.get()).map(|_| AtomicU64::new(0)).collect(),
             full: (0..self.partitions.get()).map(|_| AtomicU64::new(0)).collect(),
         });
         let mut states = self.states.write().unwrap_or_else(PoisonError::into_inner);
@@ -135,7 +142,7 @@ impl LinkStates {
                     let names = [a.name(), b.name()];
                     names.contains(&site.region.name()) && names.contains(&heard_in)
                 });
-                state.view(peer, via, is_cut, now)
+                state.view(peer, via, is_cut, (now, site.own()))
             })
             .collect();
         views.push(LinkView {
@@ -148,6 +155,7 @@ impl LinkStates {
             reason: None,
             since_ms: None,
             full_since_ms: None,
+            silent_in: BTreeSet::new(),
         });
         views.sort_by(|a, b| a.region.cmp(&b.region));
         views
@@ -161,7 +169,14 @@ fn own_tags(shared: &Shared) -> Vec<RegionId> {
 }
 
 impl LinkState {
-    fn view(&self, peer: &RegionId, via: Option<String>, is_cut: bool, now: u64) -> LinkView {
+    /// `now`, and the partitions that are read here.
+    fn view(
+        &self,
+        peer: &RegionId,
+        via: Option<String>,
+        is_cut: bool,
+        (now, own): (u64, &BTreeSet<u32>),
+    ) -> LinkView {
         let heard = self.heard_at_ms.load(Ordering::Relaxed);
         let lag = now.saturating_sub(self.heard_hlc.load(Ordering::Relaxed) >> 16);
         let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -196,7 +211,18 @@ impl LinkState {
             reason: reason.or(trouble).or(unheard),
             since_ms,
             full_since_ms: full.min(),
+            silent_in: if state == "up" { self.silent_in(now, own) } else { BTreeSet::new() },
         }
+    }
+
+    /// The partitions in which it was heard, and is no more.
+    fn silent_in(&self, now: u64, own: &BTreeSet<u32>) -> BTreeSet<u32> {
+        let silent = |partition: &&u32| {
+            let heard = self.heard_in.get(**partition as usize);
+            let heard = heard.map_or(0, |heard| heard.load(Ordering::Relaxed));
+            now.saturating_sub(heard.max(self.made_at_ms)) > PARTLY_SILENT_AFTER_MS
+        };
+        own.iter().filter(silent).copied().collect()
     }
 
     pub(super) fn is_ended(&self) -> bool {
@@ -223,8 +249,14 @@ impl LinkState {
         *self.tags.lock().unwrap_or_else(PoisonError::into_inner) = tags;
     }
 
-    pub(super) fn heard(&self, hlc: Hlc) {
-        self.heard_at_ms.store(now_ms(), Ordering::Relaxed);
+    pub(super) fn heard(&self, lane: Lane, hlc: Hlc) {
+        let now = now_ms();
+        self.heard_at_ms.store(now, Ordering::Relaxed);
+        if let Lane::Changes(partition) = lane
+            && let Some(heard) = self.heard_in.get(partition as usize)
+        {
+            heard.store(now, Ordering::Relaxed);
+        }
         self.heard_hlc.fetch_max(hlc.bits(), Ordering::Relaxed);
     }
 
@@ -245,6 +277,25 @@ impl LinkState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_partition_that_is_not_heard_any_more_is_told() {
+        let peer: RegionId = "a".parse().unwrap();
+        let states = LinkStates::new(PartitionCount::new(4).unwrap());
+        let state = states.add(&peer);
+        let own = BTreeSet::from([0, 1, 2]);
+        let silent = |at| state.view(&peer, None, false, (now_ms() + at, &own)).silent_in;
+        state.heard(Lane::Changes(0), Hlc::ZERO);
+        assert!(silent(0).is_empty());
+        let later = PARTLY_SILENT_AFTER_MS + 1_000;
+        for partition in [0, 3] {
+            state.heard_in[partition].store(now_ms() + later, Ordering::Relaxed);
+        }
+        state.heard_at_ms.store(now_ms() + later, Ordering::Relaxed);
+        assert_eq!(silent(later), BTreeSet::from([1, 2]));
+        // Of a region that is not heard at all that is said of the region.
+        assert!(silent(2 * later).is_empty());
+    }
 
     #[test]
     fn a_cut_holds_both_ways() {

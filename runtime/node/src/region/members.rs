@@ -115,6 +115,15 @@ pub enum ProposeError {
         /// The region that was to join.
         region: RegionId,
     },
+    /// The region that proposes a join gives the new one its data.
+    #[error(
+        "this region has several nodes, none of which has all that {region} would have to take over: \
+         propose the join in a region of one node"
+    )]
+    SeveralNodes {
+        /// The region that was to join.
+        region: RegionId,
+    },
     /// The clock gives no more timestamps.
     #[error("the clock has reached its end")]
     ClockExhausted,

@@ -14,6 +14,7 @@ use syncline_host::Host;
 
 use super::Shared;
 use super::merging::{Calls, Used};
+use super::nodes::WatchedForm;
 use super::tally::{Tally, VersionCounts};
 use crate::replay::{Difference, Metered, needs_ancestor};
 
@@ -83,10 +84,22 @@ impl Observer {
         let watched = |rollout: &Rollout| Watched {
             rollout: rollout.id.clone(),
             version: rollout.version,
-            in_shadow: rollout.place == RolloutPlace::Shadow && rollout.paused.is_none(),
+            in_shadow: is_in_shadow(rollout),
         };
-        let now: BTreeMap<TableName, Watched> =
-            open.map(|rollout| (rollout.table.clone(), watched(rollout))).collect();
+        self.set_watched(open.map(|rollout| (rollout.table.clone(), watched(rollout))).collect());
+    }
+
+    /// The same, as the node that leads tells it.
+    pub(super) fn watch_told(&self, told: &[WatchedForm]) {
+        let watched = |told: &WatchedForm| Watched {
+            rollout: RolloutId(told.rollout.clone().make()),
+            version: told.version.0,
+            in_shadow: told.in_shadow,
+        };
+        self.set_watched(told.iter().map(|told| (told.table.0.clone(), watched(told))).collect());
+    }
+
+    fn set_watched(&self, now: BTreeMap<TableName, Watched>) {
         let is_open = |id: &RolloutId| now.values().any(|watched| watched.rollout == *id);
         self.seen().counters.retain(|id, _| is_open(id));
         *self.watched.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(now);
@@ -215,6 +228,11 @@ impl Seen {
             self.samples.pop_first();
         }
     }
+}
+
+/// Its version runs beside the active one.
+pub(super) fn is_in_shadow(rollout: &Rollout) -> bool {
+    rollout.place == RolloutPlace::Shadow && rollout.paused.is_none()
 }
 
 fn fault_of(outcome: &ConflictOutcome) -> Option<(&str, &str)> {

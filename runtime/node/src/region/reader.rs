@@ -146,17 +146,25 @@ impl Link {
             && self.shared.site.routes.hears(&self.source, &beat.region)
             && let Some(state) = self.shared.links.get(&beat.region)
         {
-            state.heard(beat.hlc);
+            state.heard(lane, beat.hlc);
             // What another passes on may have been on its way for long.
             if beat.region == self.source {
                 let steady_ms = self.shared.steady_ms();
                 self.shared.site.hear_clock(beat, steady_ms, is_fresh);
             }
             // One lane's are enough: they are the same in all.
-            if lane == Lane::Control {
+            if self.shared.site.lanes().next() == Some(lane) {
                 state.set_tags(region_tags(envelope));
             }
             self.shared.startup.heard(&self.shared, lane, &self.source, beat, is_fresh);
+            let me = &self.shared.site.region;
+            if let Some((last, taken)) = self.shared.last_own.surpassed_by(me, lane, beat) {
+                self.shared.fail(format!(
+                    "another process writes {lane} of {me}: {} has taken its changes up to {taken}, \
+                     and the last one made here is {last}. One of the two must not be started again",
+                    beat.region
+                ));
+            }
         }
         Ok(sorted)
     }

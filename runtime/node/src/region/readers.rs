@@ -57,7 +57,9 @@ impl Readers {
     /// Opens a region's log where the last commits ended.
     pub(super) fn open(shared: &Shared, bus: &dyn Bus, source: &RegionId) -> Opened {
         let from = positions(&shared.site, source)?;
-        Ok(bus.reader(source, &from)?)
+        let mut reader = bus.reader(source, &from)?;
+        shared.site.foreign_lanes().for_each(|lane| reader.pause(lane));
+        Ok(reader)
     }
 
     /// Reads the logs of these regions, and no others.

@@ -272,6 +272,8 @@ impl Shard {
         }
         let (refused, answers) = match done {
             Ok(mut done) => {
+                let last = owned.applier.partition().last_change();
+                shared.last_own.committed(Lane::Changes(number), last);
                 let answers = Answers { kept: done.kept.take(), mended: done.mended.take() };
                 shared.observer.resolved(std::mem::take(&mut done.resolved), &calls);
                 (self.hand_over(number, done), Ok(answers))

@@ -7,10 +7,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use syncline_applier::{PartitionApplier, Restored, Site, restore};
-use syncline_bus::{Bus, BusError};
-use syncline_core::{FunctionVersion, PartitionCount, RegionId};
+use syncline_applier::{
+    ControlApplier, PartitionApplier, Restored, Site, feeds_of_rows, restore, restore_rows,
+};
+use syncline_bus::{Bus, BusError, Lane};
+use syncline_core::{FunctionVersion, PartitionCount, RegionId, Routes};
 use syncline_host::{CALL_STACK_BYTES, Host, HostConfig};
+use syncline_store::kv::component;
 use syncline_store::kv::node::{self, FORMAT, NodeFacts};
 use syncline_store::{Batch, DiskStore, Store as _, StoreError};
 use thiserror::Error;
@@ -20,12 +23,13 @@ use super::controller::{ControlWork, Controller};
 use super::donor::Donor;
 use super::links::LinkStates;
 use super::members::Members;
+use super::nodes::{self, Follower, Kept, LastOwn, Led, Peers, check_share};
 use super::observe::{self, Observer, ShadowQueue};
 use super::publisher::{self, Feeds};
 use super::readers::{OpenError, Opened, Readers, Threads, wanted};
 use super::shard::{Shard, ShardWork};
-use super::startup::{self, Startup};
-use super::syncer;
+use super::startup::{self, Lead, Startup};
+use super::syncer::{self, Ticket};
 use super::versions::Searches;
 use super::{Region, RegionOptions, Shared};
 
@@ -88,6 +92,20 @@ pub enum StartError {
         /// What is there.
         found: String,
     },
+    /// Its data were made by another node of the region, or with other partitions.
+    #[error(
+        "start region {region}: the data in {} are of {found}; which partitions a node has is \
+         permanent, as are the names of all nodes",
+        data.display()
+    )]
+    OtherShare {
+        /// The region.
+        region: RegionId,
+        /// Its folder.
+        data: PathBuf,
+        /// Whose they are.
+        found: String,
+    },
     /// The bus.
     #[error("start region {region}")]
     Bus {
@@ -128,13 +146,11 @@ impl Region {
         let (site, host) = open(options)?;
         let publisher = bus.publisher(&region).map_err(on_bus)?;
         let on_disk = load(&site, &host)?;
-        let membership = on_disk.control.control().membership();
-        let peers = wanted(&region, membership);
-        let members = Members::of(membership);
+        let peers = on_disk.peers(&site);
         let feeds = Feeds::new(on_disk.feeds(&site.routes));
         let (observer, shadow) = Observer::new();
-        let shared = Arc::new(share(options, site, host, &peers, members, observer));
-        shared.set_profiles(on_disk.control.control().rollouts());
+        let shared = Arc::new(share(options, site, host, &peers, &on_disk, observer));
+        on_disk.tell(&shared);
         let mut logs = Vec::new();
         for source in peers {
             if !shared.site.routes.is_direct(&source) {
@@ -150,6 +166,84 @@ impl Region {
             logs.push((source, log));
         }
         Ok(run(shared, on_disk, &feeds, &bus, publisher, logs, shadow))
+    }
+}
+
+/// What a node was when it was last committed: with the control partition, or without it and with
+/// what it was told by the one that has it.
+struct OnDisk {
+    rows: Vec<PartitionApplier>,
+    control: ControlOnDisk,
+}
+
+enum ControlOnDisk {
+    Here(Box<ControlApplier>),
+    Elsewhere {
+        told: Option<Box<Kept>>,
+        /// Components that can be called.
+        loaded: BTreeSet<FunctionVersion>,
+    },
+}
+
+impl OnDisk {
+    /// The regions whose logs are to be read.
+    fn peers(&self, site: &Site<DiskStore>) -> BTreeSet<RegionId> {
+        match &self.control {
+            ControlOnDisk::Here(applier) => wanted(&site.region, applier.control().membership()),
+            ControlOnDisk::Elsewhere { told: Some(kept), .. } => kept.directives().read(),
+            // Before a node was ever told it only listens.
+            ControlOnDisk::Elsewhere { told: None, .. } => {
+                let regions = site.regions.iter().filter(|region| **region != site.region);
+                regions.cloned().collect()
+            }
+        }
+    }
+
+    fn members(&self) -> Members {
+        match &self.control {
+            ControlOnDisk::Here(applier) => Members::of(applier.control().membership()),
+            ControlOnDisk::Elsewhere { told, .. } => {
+                told.as_ref().map(|kept| kept.directives().members()).unwrap_or_default()
+            }
+        }
+    }
+
+    fn feeds(&self, routes: &Routes) -> syncline_applier::Feeds {
+        let mut feeds = feeds_of_rows(&self.rows, routes);
+        if let ControlOnDisk::Here(applier) = &self.control {
+            feeds.insert(Lane::Control, applier.feed(routes));
+        }
+        syncline_applier::Feeds::new(feeds)
+    }
+
+    /// The last that this node said in each lane.
+    fn last_own(&self) -> LastOwn {
+        let rows = self.rows.iter().map(PartitionApplier::partition);
+        let rows =
+            rows.map(|partition| (Lane::Changes(partition.number()), partition.last_change()));
+        let control = match &self.control {
+            ControlOnDisk::Here(applier) => Some((Lane::Control, applier.control().own_change())),
+            ControlOnDisk::Elsewhere { .. } => None,
+        };
+        LastOwn::new(rows.chain(control))
+    }
+
+    /// Tells those who do not read control records what follows from them.
+    fn tell(&self, shared: &Shared) {
+        match &self.control {
+            ControlOnDisk::Here(applier) => {
+                shared.set_profiles(applier.control().rollouts().profiles());
+            }
+            ControlOnDisk::Elsewhere { told: Some(kept), .. } => nodes::go_by(shared, kept),
+            ControlOnDisk::Elsewhere { told: None, .. } => {}
+        }
+    }
+
+    /// The node that leads, where that is another one.
+    fn lead(&self, options: &RegionOptions) -> Option<Lead> {
+        let ControlOnDisk::Elsewhere { told, .. } = &self.control else { return None };
+        let node = options.nodes.as_ref()?.lead().to_owned();
+        Some(Lead { node, is_known: told.is_some() })
     }
 }
 
@@ -170,7 +264,12 @@ fn open(options: &RegionOptions) -> Result<(Site<DiskStore>, Host), StartError> 
     let RegionOptions { region, regions, data, engine, partitions, limits, .. } = options;
     let in_store = |source| StartError::Store { region: region.clone(), source };
     let store = DiskStore::open(*engine, store_of(data)).map_err(in_store)?;
-    check_identity(&store, region, data, *partitions)?;
+    let is_new = check_identity(&store, region, data, *partitions)?;
+    let nodes = options.nodes.as_ref();
+    if let Err(found) = check_share(&store, nodes, is_new).map_err(in_store)? {
+        let (region, data) = (region.clone(), data.clone());
+        return Err(StartError::OtherShare { region, data, found });
+    }
     let cache_dir = Some(data.join("compiled"));
     let compiler = options.compiler.clone();
     let host = HostConfig { cache_dir, compiler, ..HostConfig::default() };
@@ -187,6 +286,10 @@ fn open(options: &RegionOptions) -> Result<(Site<DiskStore>, Host), StartError> 
     let site = Site::new(region.clone(), regions.clone(), *partitions, limits, store);
     let site = site.with_routes(options.routes.clone()).with_tags(options.tags.clone());
     let site = site.with_clock_bound((bound_ms > 0).then_some(bound_ms));
+    let site = match nodes {
+        Some(nodes) => site.of_node(nodes.own(), nodes.place()),
+        None => site,
+    };
     let site = match syncline_host::engine_name().parse() {
         Ok(engine) => site.with_engine(engine),
         // Without a name the others still compare.
@@ -201,17 +304,20 @@ fn share(
     site: Site<DiskStore>,
     host: Host,
     peers: &BTreeSet<RegionId>,
-    members: Members,
+    on_disk: &OnDisk,
     observer: Observer,
 ) -> Shared {
-    let RegionOptions { region, partitions, limits, cuts, data, profile, clock, .. } =
+    let RegionOptions { region, partitions, limits, cuts, data, profile, nodes, clock, .. } =
         options.clone();
     let known = site.clock.last();
     let wait = limits.start_wait.0;
+    let node = nodes::shown(nodes.as_ref(), &region, partitions);
+    let others = nodes.map(|nodes| Arc::new(Peers::new(nodes, node.clone())));
+    let startup = Startup::new(&region, peers, site.lanes(), known, wait);
     Shared {
-        startup: Startup::new(&region, peers, partitions, known, wait),
+        startup: startup.among(others.clone(), on_disk.lead(options)),
         links: LinkStates::new(partitions),
-        members: Mutex::new(Arc::new(members)),
+        members: Mutex::new(Arc::new(on_disk.members())),
         data,
         donation: Mutex::default(),
         site,
@@ -224,22 +330,26 @@ fn share(
         clock,
         started: Instant::now(),
         ahead_since_ms: AtomicU64::new(0),
+        node,
+        peers: others,
+        last_own: on_disk.last_own(),
         stopping: AtomicBool::new(false),
         fatal: Mutex::default(),
     }
 }
 
-/// A data folder belongs to one region, and its number of partitions never changes.
+/// A data folder belongs to one region, and its number of partitions never changes. Answers true
+/// for one that is new.
 fn check_identity(
     store: &DiskStore,
     region: &RegionId,
     data: &std::path::Path,
     partitions: PartitionCount,
-) -> Result<(), StartError> {
+) -> Result<bool, StartError> {
     let in_store = |source| StartError::Store { region: region.clone(), source };
     let identity = NodeFacts { format: FORMAT, region: region.clone(), partitions };
     match node::get(store).map_err(in_store)? {
-        Some(found) if found == identity => Ok(()),
+        Some(found) if found == identity => Ok(false),
         Some(found) => Err(StartError::OtherData {
             region: region.clone(),
             data: data.into(),
@@ -253,12 +363,13 @@ fn check_identity(
         None => {
             let mut batch = Batch::new();
             node::put(&mut batch, &identity);
-            store.commit(batch).and_then(|()| store.sync()).map_err(in_store)
+            store.commit(batch).and_then(|()| store.sync()).map_err(in_store)?;
+            Ok(true)
         }
     }
 }
 
-fn load(site: &Site<DiskStore>, host: &Host) -> Result<Restored, StartError> {
+fn load(site: &Site<DiskStore>, host: &Host) -> Result<OnDisk, StartError> {
     let region = &site.region;
     // What cannot be loaded is not here: its changes wait, and the log says why.
     let load = |version: &FunctionVersion, bytes: Option<Vec<u8>>| {
@@ -274,38 +385,47 @@ fn load(site: &Site<DiskStore>, host: &Host) -> Result<Restored, StartError> {
             }
         }
     };
-    let restored = restore(site, load);
-    restored.map_err(|source| StartError::Store { region: region.clone(), source })
+    let loaded = match site.leads() {
+        true => restore(site, load).map(|Restored { partitions, control }| OnDisk {
+            rows: partitions,
+            control: ControlOnDisk::Here(Box::new(control)),
+        }),
+        false => load_without_control(site, load),
+    };
+    loaded.map_err(|source| StartError::Store { region: region.clone(), source })
+}
+
+fn load_without_control(
+    site: &Site<DiskStore>,
+    load: impl Fn(&FunctionVersion, Option<Vec<u8>>) -> bool,
+) -> Result<OnDisk, StoreError> {
+    let mut loaded = BTreeSet::new();
+    for (version, _) in component::all(&site.store)? {
+        if load(&version, component::bytes(&site.store, &version)?) {
+            loaded.insert(version);
+        }
+    }
+    let rows = restore_rows(site)?;
+    let told = Kept::read(site)?.map(Box::new);
+    if let Some(kept) = &told {
+        site.direct(kept.directives().directed(site.partitions.get()));
+    }
+    Ok(OnDisk { rows, control: ControlOnDisk::Elsewhere { told, loaded } })
 }
 
 fn run(
     shared: Arc<Shared>,
-    on_disk: Restored,
+    on_disk: OnDisk,
     feeds: &Arc<Feeds>,
     bus: &Arc<dyn Bus>,
     publisher: Box<dyn syncline_bus::Publisher>,
     logs: Vec<(RegionId, Opened)>,
     shadow: ShadowQueue,
 ) -> Region {
-    let count = SHARDS_MAX.min(shared.site.partitions.get()) as usize;
     let (tickets, ticketed) = syncer::tickets();
-    let queues: Vec<(SyncSender<ShardWork>, Receiver<ShardWork>)> =
-        (0..count).map(|_| sync_channel(shared.limits.queue)).collect();
-    let shards: Vec<SyncSender<ShardWork>> = queues.iter().map(|(send, _)| send.clone()).collect();
     let (control, control_work) = sync_channel::<ControlWork>(CONTROL_QUEUE);
     let threads = Arc::new(Threads::default());
-
-    let mut by_shard: Vec<Vec<PartitionApplier>> = (0..count).map(|_| Vec::new()).collect();
-    for applier in on_disk.partitions {
-        by_shard[applier.partition().number() as usize % count].push(applier);
-    }
-    for (partitions, (_, work)) in by_shard.into_iter().zip(queues) {
-        let (shared, feeds) = (Arc::clone(&shared), Arc::clone(feeds));
-        let shard = Shard::new(shared, partitions, tickets.clone(), feeds);
-        let thread = std::thread::Builder::new().stack_size(SHARD_STACK_BYTES);
-        let thread = thread.spawn(move || shard.run(&work));
-        threads.add(thread.unwrap_or_else(|error| panic!("start a shard's thread: {error}")));
-    }
+    let shards = run_shards(&shared, on_disk.rows, &tickets, feeds, &threads);
     let mut readers = Readers {
         shared: Arc::clone(&shared),
         bus: Arc::clone(bus),
@@ -317,20 +437,37 @@ fn run(
     for (source, log) in logs {
         readers.read(&source, log);
     }
-    let donor = Donor::new(Arc::clone(&shared), Arc::clone(bus), Arc::clone(&threads));
-    let controller = Controller {
-        shared: Arc::clone(&shared),
-        applier: on_disk.control,
-        tickets,
-        feeds: Arc::clone(feeds),
-        shards: shards.clone(),
-        own: control.clone(),
-        started: Instant::now(),
-        readers,
-        donor,
-        searches: Searches::default(),
-    };
-    threads.add(std::thread::spawn(move || controller.run(&control_work)));
+    match on_disk.control {
+        ControlOnDisk::Here(applier) => {
+            let donor = Donor::new(Arc::clone(&shared), Arc::clone(bus), Arc::clone(&threads));
+            let controller = Controller {
+                shared: Arc::clone(&shared),
+                applier: *applier,
+                tickets,
+                feeds: Arc::clone(feeds),
+                shards: shards.clone(),
+                own: control.clone(),
+                started: Instant::now(),
+                readers,
+                donor,
+                searches: Searches::default(),
+                led: shared.peers.clone().map(Led::new),
+            };
+            threads.add(std::thread::spawn(move || controller.run(&control_work)));
+        }
+        ControlOnDisk::Elsewhere { told, loaded } => {
+            drop(tickets);
+            // A node without the control partition is one of several.
+            if let Some(peers) = shared.peers.clone() {
+                let of = (Arc::clone(&shared), peers);
+                let (shards, own) = (shards.clone(), control.clone());
+                let follower =
+                    Follower::new(of, shards, own, readers, (told.map(|kept| *kept), loaded));
+                threads.add(std::thread::spawn(move || follower.run(&control_work)));
+            }
+        }
+    }
+    watch_nodes(&shared, &threads);
     let (starting, bus) = (Arc::clone(&shared), Arc::clone(bus));
     threads.add(std::thread::spawn(move || startup::read_own_log(&starting, &*bus)));
     let (syncing, fed) = (Arc::clone(&shared), Arc::clone(feeds));
@@ -340,4 +477,38 @@ fn run(
     let (publishing, fed) = (Arc::clone(&shared), Arc::clone(feeds));
     threads.add(std::thread::spawn(move || publisher::run(&publishing, &fed, publisher)));
     Region { shared, shards, control, threads }
+}
+
+/// Starts the threads that the row partitions belong to.
+fn run_shards(
+    shared: &Arc<Shared>,
+    partitions: Vec<PartitionApplier>,
+    tickets: &SyncSender<Ticket>,
+    feeds: &Arc<Feeds>,
+    threads: &Threads,
+) -> Vec<SyncSender<ShardWork>> {
+    let count = SHARDS_MAX.min(shared.site.partitions.get()) as usize;
+    let queues: Vec<(SyncSender<ShardWork>, Receiver<ShardWork>)> =
+        (0..count).map(|_| sync_channel(shared.limits.queue)).collect();
+    let shards = queues.iter().map(|(send, _)| send.clone()).collect();
+    let mut by_shard: Vec<Vec<PartitionApplier>> = (0..count).map(|_| Vec::new()).collect();
+    for applier in partitions {
+        by_shard[applier.partition().number() as usize % count].push(applier);
+    }
+    for (partitions, (_, work)) in by_shard.into_iter().zip(queues) {
+        let shard = Shard::new(Arc::clone(shared), partitions, tickets.clone(), Arc::clone(feeds));
+        let thread = std::thread::Builder::new().stack_size(SHARD_STACK_BYTES);
+        let thread = thread.spawn(move || shard.run(&work));
+        threads.add(thread.unwrap_or_else(|error| panic!("start a shard's thread: {error}")));
+    }
+    shards
+}
+
+/// Asks each node of the region, and this one's own address, who is there.
+fn watch_nodes(shared: &Arc<Shared>, threads: &Threads) {
+    let Some(peers) = &shared.peers else { return };
+    for node in peers.nodes().all().keys() {
+        let (shared, peers, node) = (Arc::clone(shared), Arc::clone(peers), node.clone());
+        threads.add(std::thread::spawn(move || nodes::watch(&shared, &peers, &node)));
+    }
 }

@@ -14,13 +14,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use syncline_bus::{Bus, BusError, Decoded, Delivery, Item, Lane, decode};
-use syncline_core::{Heartbeat, Hlc, PartitionCount, RegionId, StartCheck, StartVerdict};
+use syncline_core::{Heartbeat, Hlc, RegionId, StartCheck, StartVerdict};
 
 use super::aside::way_back;
+use super::nodes::Peers;
 use super::{Shared, chain};
 
 /// How long writes wait for the region's own log. It is read at once unless its cluster is dark.
 const OWN_LOG_WAIT: Duration = Duration::from_secs(10);
+/// How long writes wait for the node that leads, if that is dark.
+const LEAD_WAIT: Duration = Duration::from_secs(10);
 /// How often it is looked whether the wait is over.
 const LOOK: Duration = Duration::from_millis(50);
 /// How soon a cluster that could not be asked is asked again.
@@ -40,13 +43,19 @@ pub struct Awaited {
     pub own_log: bool,
     /// Peers that were not heard since the start.
     pub peers: BTreeSet<RegionId>,
+    /// Other nodes of the region that were not asked yet whether they claim what this one has.
+    pub nodes: BTreeSet<String>,
+    /// The node that leads, where it has not told what holds since the start.
+    pub lead: Option<String>,
 }
 
 impl std::fmt::Display for Awaited {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let own = self.own_log.then(|| "the region's own log".to_owned());
         let peers = self.peers.iter().map(ToString::to_string);
-        let all: Vec<String> = own.into_iter().chain(peers).collect();
+        let nodes = self.nodes.iter().map(|node| format!("node {node}"));
+        let lead = self.lead.iter().map(|lead| format!("node {lead}, which leads"));
+        let all: Vec<String> = own.into_iter().chain(peers).chain(nodes).chain(lead).collect();
         f.write_str(&all.join(", "))
     }
 }
@@ -58,11 +67,24 @@ pub(crate) struct Startup {
     /// How long peers are waited for.
     wait: Duration,
     is_open: AtomicBool,
+    /// The other nodes of the region.
+    nodes: Option<Arc<Peers>>,
+    lead: Option<Lead>,
     state: Mutex<State>,
     changed: Condvar,
 }
 
+/// The node that leads, where that is another one.
+pub(super) struct Lead {
+    /// Its name.
+    pub(super) node: String,
+    /// What it told in an earlier run is known: without it nothing can be done while it is dark.
+    pub(super) is_known: bool,
+}
+
 struct State {
+    lead_heard: bool,
+    lead_refuses: bool,
     own_log_read: bool,
     checks: BTreeMap<Lane, StartCheck>,
     old: Option<(Hlc, Hlc)>,
@@ -73,21 +95,46 @@ impl Startup {
     pub(super) fn new(
         me: &RegionId,
         peers: &BTreeSet<RegionId>,
-        partitions: PartitionCount,
+        lanes: impl Iterator<Item = Lane>,
         known: Hlc,
         wait: Duration,
     ) -> Self {
         let peers = peers.iter().filter(|_| !wait.is_zero());
         let check = StartCheck::new(me.clone(), known, peers.cloned());
-        let checks = Lane::all(partitions.get()).map(|lane| (lane, check.clone())).collect();
+        let checks = lanes.map(|lane| (lane, check.clone())).collect();
+        let state = State {
+            lead_heard: false,
+            lead_refuses: false,
+            own_log_read: false,
+            checks,
+            old: None,
+        };
         Self {
             me: me.clone(),
             started: Instant::now(),
             wait,
             is_open: AtomicBool::new(false),
-            state: Mutex::new(State { own_log_read: false, checks, old: None }),
+            nodes: None,
+            lead: None,
+            state: Mutex::new(state),
             changed: Condvar::new(),
         }
+    }
+
+    /// The same, of one of several nodes; `lead` is none for the one that leads.
+    pub(super) fn among(self, nodes: Option<Arc<Peers>>, lead: Option<Lead>) -> Self {
+        Self { nodes, lead, ..self }
+    }
+
+    /// The node that leads has told what holds.
+    pub(super) fn lead_was_heard(&self) {
+        let mut state = self.lock();
+        (state.lead_heard, state.lead_refuses) = (true, false);
+    }
+
+    /// The node that leads says no. However long that takes, nothing begins meanwhile.
+    pub(super) fn lead_refuses(&self) {
+        self.lock().lead_refuses = true;
     }
 
     /// What is waited for before writes are taken; none: nothing any more. `takes_up` is called once,
@@ -97,10 +144,15 @@ impl Startup {
             return None;
         }
         let mut state = self.lock();
-        let awaited = state.awaited();
+        let mut awaited = state.awaited();
+        awaited.nodes = self.nodes.as_ref().map(|nodes| nodes.unasked()).unwrap_or_default();
+        let lead = self.lead.as_ref().filter(|_| !state.lead_heard);
+        awaited.lead = lead.map(|lead| lead.node.clone());
         let waited = self.started.elapsed();
         let waits = (awaited.own_log && waited < OWN_LOG_WAIT)
-            || (!awaited.peers.is_empty() && waited < self.wait);
+            || (!awaited.peers.is_empty() && waited < self.wait)
+            || !awaited.nodes.is_empty()
+            || lead.is_some_and(|lead| !lead.is_known || state.lead_refuses || waited < LEAD_WAIT);
         if waits || state.old.is_some() {
             return Some(awaited);
         }
@@ -168,8 +220,16 @@ impl Startup {
             drop(state);
             shared.fail(format!(
                 "its disk is old: it knows the region's changes up to {known}, others know some up \
-                 to {told}. Nothing was written or produced from it since. Put the newer data \
+                 to {told}{}. Nothing was written or produced from it since. Put the newer data \
                  folder back if there is one. If there is none: {}",
+                match &self.nodes {
+                    Some(nodes) => format!(
+                        ", in {lane}, which the configuration gives to node {}. Another node may have \
+                         had that before, and has it still: partitions cannot be given to another",
+                        nodes.nodes().me()
+                    ),
+                    None => String::new(),
+                },
                 way_back(&self.me)
             ));
         }
@@ -182,7 +242,7 @@ impl Startup {
 
 impl State {
     fn awaited(&self) -> Awaited {
-        let mut awaited = Awaited { own_log: !self.own_log_read, peers: BTreeSet::new() };
+        let mut awaited = Awaited { own_log: !self.own_log_read, ..Awaited::default() };
         for check in self.checks.values() {
             if let StartVerdict::Waiting { peers } = check.verdict() {
                 awaited.peers.extend(peers);
@@ -222,6 +282,10 @@ fn read_to_end(shared: &Shared, bus: &dyn Bus) -> Result<(), BusError> {
     left.retain(|lane, end| tails.get(lane).is_none_or(|tail| tail < end));
     let from: Vec<(Lane, u64)> = tails.into_iter().collect();
     let mut reader = bus.reader(me, &from)?;
+    for lane in shared.site.foreign_lanes() {
+        left.remove(&lane);
+        reader.pause(lane);
+    }
     while !left.is_empty() && !shared.is_stopping() {
         for Delivery { lane, next_position, item, .. } in
             reader.poll(RECORDS_MAX, BYTES_MAX, LOOK)?
@@ -308,8 +372,24 @@ mod tests {
     fn startup(wait: Duration) -> Startup {
         let peers = BTreeSet::from(["me", "a"].map(|name| name.parse().unwrap()));
         let me: RegionId = "me".parse().unwrap();
-        let partitions = PartitionCount::new(1).unwrap();
-        Startup::new(&me, &peers, partitions, hlc(10), wait)
+        Startup::new(&me, &peers, Lane::all(1), hlc(10), wait)
+    }
+
+    #[test]
+    fn a_node_waits_for_the_one_that_leads_and_without_its_word_as_long_as_it_takes() {
+        for is_known in [true, false] {
+            let startup = startup(Duration::ZERO);
+            let mut startup = startup.among(None, Some(Lead { node: "a".into(), is_known }));
+            startup.lock().own_log_read = true;
+            assert_eq!(startup.awaited(|| hlc(20)).unwrap().to_string(), "node a, which leads");
+            startup.started -= LEAD_WAIT;
+            startup.lead_refuses();
+            assert!(startup.awaited(|| hlc(20)).is_some());
+            startup.lock().lead_refuses = false;
+            assert_eq!(startup.awaited(|| hlc(20)).is_none(), is_known);
+            startup.lead_was_heard();
+            assert_eq!(startup.awaited(|| hlc(20)), None);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How a region stands, for those who ask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use syncline_core::{
     Behind, ControlPartition, Divergence, Hlc, LinkCounters, OwnCounters, Partition, RegionId,
@@ -62,8 +62,8 @@ impl PartitionView {
     }
 }
 
-/// How the control partition stands.
-#[derive(Clone, Debug)]
+/// How the control partition stands; nothing where another node has it.
+#[derive(Clone, Debug, Default)]
 pub struct ControlView {
     /// What became of each region's records.
     pub counters: BTreeMap<RegionId, LinkCounters>,
@@ -105,4 +105,6 @@ pub struct LinkView {
     pub since_ms: Option<u64>,
     /// Since when some of its partitions are not read, as too much of it waits there.
     pub full_since_ms: Option<u64>,
+    /// Partitions in which it is not heard, though it is in others.
+    pub silent_in: BTreeSet<u32>,
 }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::Region;
 use super::controller::{ControlWork, Controller};
 use super::rollouts::DeployError;
+use super::status::PartitionView;
 use super::syncer::Reply;
 
 /// After a search that has found something the next one waits so long: what was found goes as stable
@@ -68,11 +69,14 @@ impl Region {
         answer.await.unwrap_or_default()
     }
 
-    /// How a version stands.
-    pub async fn version(&self, version: FunctionVersion) -> VersionStanding {
+    /// How a version stands. `views` are those of all partitions of the region.
+    pub async fn version(
+        &self,
+        version: FunctionVersion,
+        views: &[PartitionView],
+    ) -> VersionStanding {
         // For a whole region what counts is the partition that is the furthest behind.
         let mut stable: BTreeMap<RegionId, Hlc> = BTreeMap::new();
-        let views = self.inspect().await;
         for region in &self.members().members {
             let least = views.iter().map(|view| view.stable.get(region)).min();
             stable.insert(region.clone(), least.unwrap_or(Hlc::ZERO));

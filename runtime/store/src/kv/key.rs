@@ -49,6 +49,8 @@ families! {
     DroppedComponent = 31,
     ConflictImages = 32,
     ConflictBytes = 33,
+    NodeShare = 40,
+    NodeDirectives = 41,
 }
 
 /// Builds a key, or the prefix of keys.

@@ -1,18 +1,20 @@
 //! Rows that a version has merged, folded again by the one that came after it.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use syncline_core::{Image, RolloutState, Stamp};
 
 use super::super::params::{self, Params, PathOf, QueryOf};
-use super::super::{Api, blocking, rows};
+use super::super::{Api, blocking, pass, routes, rows};
 use crate::problem::{Code, Problem};
-use crate::region::{Remerge, RolloutView};
+use crate::region::{Remerge, RolloutView, Text};
 
 /// What was, or would be, folded again.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub(in crate::api) struct Answer {
     table: String,
     from: String,
@@ -24,12 +26,12 @@ pub(in crate::api) struct Answer {
     more: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Item {
     row_pk: String,
     conflict_id: String,
     /// planned, written, or written-since.
-    state: &'static str,
+    state: Cow<'static, str>,
     /// As it is stored, as in all rows; null where there is no row.
     before: Option<Box<RawValue>>,
     after: Option<Box<RawValue>>,
@@ -57,6 +59,35 @@ pub(in crate::api) async fn remerge(
                       out another one, first";
         return Err(Problem::new(Code::RolloutNotThere, detail));
     }
+    let ask = Ask { table: table.to_string(), bad: Text(bad), good: Text(good), plans };
+    let mut answer = in_this_node(&api, &ask).await?;
+    let others = pass::tell_others(&api, routes::NODE_REMERGE, &ask).await?;
+    for other in others {
+        answer.add(other.json()?);
+    }
+    Ok(Json(answer))
+}
+
+/// What the node that leads asks of the others.
+#[derive(Serialize, Deserialize)]
+pub(in crate::api) struct Ask {
+    table: String,
+    bad: Text<Stamp>,
+    good: Text<Stamp>,
+    plans: bool,
+}
+
+/// `POST /v1/node/remerge`
+pub(in crate::api) async fn of_node(
+    State(api): State<Api>,
+    Json(ask): Json<Ask>,
+) -> Result<Json<Answer>, Problem> {
+    in_this_node(&api, &ask).await.map(Json)
+}
+
+async fn in_this_node(api: &Api, ask: &Ask) -> Result<Answer, Problem> {
+    let (Text(bad), Text(good), plans) = (ask.bad, ask.good, ask.plans);
+    let table = params::table(&ask.table)?;
     let region = api.region.clone();
     let of_table = table.clone();
     let plan = blocking(move || Ok(region.plan_remerge(&of_table, bad, good)?)).await?;
@@ -71,7 +102,7 @@ pub(in crate::api) async fn remerge(
         };
         items.push(item(remerge, state));
     }
-    Ok(Json(Answer {
+    Ok(Answer {
         table: table.to_string(),
         from: bad.to_string(),
         to: good.to_string(),
@@ -80,7 +111,18 @@ pub(in crate::api) async fn remerge(
         written_since: plan.written_since,
         unknown: plan.unknown,
         more: plan.more,
-    }))
+    })
+}
+
+impl Answer {
+    /// What another node has found, too.
+    fn add(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+        self.same += other.same;
+        self.written_since += other.written_since;
+        self.unknown += other.unknown;
+        self.more |= other.more;
+    }
 }
 
 fn item(remerge: &Remerge, state: &'static str) -> Item {
@@ -91,7 +133,7 @@ fn item(remerge: &Remerge, state: &'static str) -> Item {
     Item {
         row_pk: remerge.row.pk.to_string(),
         conflict_id: remerge.conflict.to_string(),
-        state,
+        state: Cow::Borrowed(state),
         before: image(&remerge.before),
         after: image(&remerge.after),
         fault: remerge.fault.clone(),

@@ -1,0 +1,142 @@
+//! The nodes of a region that has several. One leads: it has the control partition, and tells the
+//! others what follows from it for their rows. They tell it how their partitions stand, so that what
+//! it says to the other regions holds for all of them.
+
+mod client;
+mod follower;
+mod form;
+mod lead;
+mod peers;
+mod views;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use syncline_bus::Lane;
+use syncline_core::{Heartbeat, Hlc, PartitionCount, RegionId};
+use syncline_store::kv::share::{self, NodeShare};
+use syncline_store::{Batch, DiskStore, Store as _, StoreError};
+
+pub(crate) use client::{Passed, Unanswered};
+pub(super) use follower::{Follower, Kept, go_by};
+pub(crate) use form::{Answer, NodeForm, Report, Text};
+pub(super) use form::{ChangeForm, Directives, WatchedForm, texts};
+pub(crate) use lead::ExchangeRefused;
+pub(super) use lead::Led;
+pub use peers::DarkNode;
+pub(super) use peers::watch;
+pub(crate) use peers::{NODE_PATH, Peers};
+pub(crate) use views::ViewForm;
+
+use crate::config::{Nodes, ranges};
+
+/// Where a node tells the lead how it stands.
+pub(crate) const EXCHANGE_PATH: &str = "/v1/node/exchange";
+
+/// What this process shows of itself to the nodes of its region. A region that is one node claims
+/// everything.
+pub(super) fn shown(
+    nodes: Option<&Nodes>,
+    region: &RegionId,
+    partitions: PartitionCount,
+) -> NodeForm {
+    let all = || BTreeMap::from([(String::new(), (0..partitions.get()).collect())]);
+    NodeForm {
+        v: form::FORM,
+        region: Text(region.clone()),
+        node: nodes.map(|nodes| nodes.me().to_owned()),
+        run: peers::run(),
+        started_ms: super::now_ms(),
+        partitions: partitions.get(),
+        claims: nodes.map_or_else(all, Nodes::claims),
+    }
+}
+
+/// Notes in a new store what its node has of the region, and compares with what an older one says.
+/// An error tells what is there.
+pub(super) fn check_share(
+    store: &DiskStore,
+    nodes: Option<&Nodes>,
+    is_new: bool,
+) -> Result<Result<(), String>, StoreError> {
+    let wanted = nodes.map(|nodes| NodeShare {
+        node: nodes.me().to_owned(),
+        place: u32::try_from(nodes.place()).unwrap_or(u32::MAX),
+        partitions: nodes.own().into_iter().collect(),
+    });
+    let found = share::get(store)?;
+    if found == wanted {
+        return Ok(Ok(()));
+    }
+    if let (true, Some(wanted)) = (is_new, &wanted) {
+        let mut batch = Batch::new();
+        share::put(&mut batch, wanted);
+        store.commit(batch)?;
+        return store.sync().map(Ok);
+    }
+    Ok(Err(match found {
+        None => "a region that is one node, with all partitions".to_owned(),
+        Some(NodeShare { node, place, partitions }) => format!(
+            "node {node}, number {place} by name, with the partitions {}",
+            ranges(&partitions.into_iter().collect())
+        ),
+    }))
+}
+
+/// The last HLC of this node in each of its lanes: nobody can have taken a later one.
+pub(crate) struct LastOwn(BTreeMap<Lane, AtomicU64>);
+
+impl LastOwn {
+    pub(super) fn new(lanes: impl IntoIterator<Item = (Lane, Hlc)>) -> Self {
+        let lanes = lanes.into_iter();
+        Self(lanes.map(|(lane, last)| (lane, AtomicU64::new(last.bits()))).collect())
+    }
+
+    /// Committed, and not shown to anybody yet.
+    pub(super) fn committed(&self, lane: Lane, last: Hlc) {
+        if let Some(known) = self.0.get(&lane) {
+            known.fetch_max(last.bits(), Ordering::SeqCst);
+        }
+    }
+
+    /// The last of this node and the later one that the heartbeat tells of; none if all is well.
+    pub(super) fn surpassed_by(
+        &self,
+        me: &RegionId,
+        lane: Lane,
+        beat: &Heartbeat,
+    ) -> Option<(Hlc, Hlc)> {
+        let last = Hlc::from_bits(self.0.get(&lane)?.load(Ordering::SeqCst)).ok()?;
+        let taken = beat.taken.get(me);
+        (taken > last).then_some((last, taken))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syncline_core::{Evidence, VersionVector};
+
+    #[test]
+    fn a_change_that_nobody_here_made_is_noticed() {
+        let hlc = |n| Hlc::from_bits(n).unwrap();
+        let me: RegionId = "me".parse().unwrap();
+        let beat = |taken| Heartbeat {
+            region: "a".parse().unwrap(),
+            hlc: hlc(99),
+            prev: Hlc::ZERO,
+            watermarks: VersionVector::new(),
+            taken: VersionVector::from_iter([(me.clone(), hlc(taken))]),
+            evidence: Evidence::default(),
+            clock_ahead_ms: 0,
+        };
+        let lane = Lane::Changes(1);
+        let last = LastOwn::new([(lane, hlc(5))]);
+        assert_eq!(last.surpassed_by(&me, lane, &beat(5)), None);
+        assert_eq!(last.surpassed_by(&me, lane, &beat(6)), Some((hlc(5), hlc(6))));
+        assert_eq!(last.surpassed_by(&me, Lane::Changes(2), &beat(6)), None);
+        last.committed(lane, hlc(6));
+        last.committed(lane, hlc(4));
+        assert_eq!(last.surpassed_by(&me, lane, &beat(6)), None);
+    }
+}

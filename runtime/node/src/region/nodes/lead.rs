@@ -1,0 +1,242 @@
+//! What the lead hears of the other nodes, and tells them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+use syncline_applier::Site;
+use syncline_core::{FunctionVersion, RolloutText, SelfTest, TableName};
+use syncline_store::DiskStore;
+use thiserror::Error;
+
+use super::form::{Answer, Directives, NodeForm, Report, Text, texts};
+use super::peers::{Peers, conflict};
+use crate::region::observe::Observer;
+
+/// A node that was not heard for so long is not spoken for. It is to be heard four times a second.
+const HEARD_FOR: Duration = Duration::from_secs(3);
+
+/// Why a node is not told anything.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum ExchangeRefused {
+    /// It asks the wrong node.
+    #[error("this node does not lead: it has not partition 0")]
+    NotTheLead,
+    /// It claims what it does not have by the lead's configuration.
+    #[error("{0}")]
+    Conflict(String),
+    /// Another process is that node.
+    #[error("another process is node {node}, and was heard {ms} ms ago")]
+    OtherRun {
+        /// The node.
+        node: String,
+        /// How long ago.
+        ms: u128,
+    },
+    /// The region stops.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// The other nodes, of the node that leads.
+pub(in crate::region) struct Led {
+    peers: Arc<Peers>,
+    heard: BTreeMap<String, Heard>,
+    /// What holds, as of the last commit.
+    id: String,
+    directives: Arc<Directives>,
+    /// What came of testing versions in this node.
+    tested: BTreeMap<FunctionVersion, Result<SelfTest, RolloutText>>,
+}
+
+struct Heard {
+    run: String,
+    at: Instant,
+    sequence: u64,
+    tested: BTreeMap<FunctionVersion, Result<SelfTest, RolloutText>>,
+    /// Tables that the node knows.
+    tables: BTreeSet<TableName>,
+}
+
+impl Led {
+    pub(in crate::region) fn new(peers: Arc<Peers>) -> Self {
+        Self {
+            peers,
+            heard: BTreeMap::new(),
+            id: String::new(),
+            directives: Arc::default(),
+            tested: BTreeMap::new(),
+        }
+    }
+
+    /// What holds from now on. It is told with the next sync.
+    pub(in crate::region) fn tell(&mut self, directives: Directives) {
+        if self.id.is_empty() || *self.directives != directives {
+            let bytes = serde_json::to_vec(&directives).unwrap_or_default();
+            self.id = hex::encode(Sha256::digest(bytes));
+            self.directives = Arc::new(directives);
+        }
+    }
+
+    /// Takes in what a node reports, and answers it. What it is told is to be sent once all that was
+    /// committed before is durable.
+    pub(in crate::region) fn take(
+        &mut self,
+        report: Report,
+        site: &Site<DiskStore>,
+        observer: &Observer,
+        now: Instant,
+    ) -> Result<Answer, ExchangeRefused> {
+        let name = self.admit(&report.node, now)?;
+        let partitions = self.peers.nodes().all().get(&name).map(|node| node.partitions.clone());
+        let partitions = partitions.unwrap_or_default();
+        let run = report.node.run.clone();
+        let heard = self.heard.entry(name).or_insert_with(|| Heard::of(&run, now));
+        if heard.run != run {
+            *heard = Heard::of(&run, now);
+        }
+        heard.at = now;
+        let tested = report.tested.into_iter();
+        heard.tested = tested.map(|(Text(version), form)| (version, form.make())).collect();
+        let is_current = report.applied.as_ref() == Some(&self.id);
+        if is_current {
+            let of_node = report.standings.into_iter().filter(|(n, _)| partitions.contains(n));
+            let standings = of_node.map(|(number, form)| (number, form.make())).collect();
+            site.note_elsewhere(standings, report.stamped_until.0);
+        }
+        if report.sequence > heard.sequence {
+            heard.sequence = report.sequence;
+            for counts in report.counts {
+                let (rollout, counters) = counts.make();
+                observer.put_back(&rollout, &counters);
+            }
+            let noted = report.divergences.into_iter().map(super::form::NotedForm::make);
+            for noted in noted.filter(|n| partitions.contains(&n.divergence.partition)) {
+                site.note_divergence(&noted.divergence, noted.is_new);
+            }
+            for Text(table) in report.tables {
+                site.note_table(&table);
+                heard.tables.insert(table);
+            }
+        }
+        let news: Vec<TableName> = site.tables().difference(&heard.tables).cloned().collect();
+        heard.tables.extend(news.iter().cloned());
+        Ok(Answer {
+            run: self.peers.me().run.clone(),
+            directives: self.id.clone(),
+            told: (!is_current).then(|| (*self.directives).clone()),
+            tables: texts(news),
+        })
+    }
+
+    fn admit(&self, node: &NodeForm, now: Instant) -> Result<String, ExchangeRefused> {
+        let name = node.node.clone().unwrap_or_default();
+        if let Some(reason) = conflict(self.peers.me(), &name, node) {
+            return Err(ExchangeRefused::Conflict(reason));
+        }
+        match self.heard.get(&name) {
+            Some(heard) if heard.run != node.run && heard.is_recent(now) => {
+                let ms = now.saturating_duration_since(heard.at).as_millis();
+                Err(ExchangeRefused::OtherRun { node: name, ms })
+            }
+            _ => Ok(name),
+        }
+    }
+
+    /// Nothing is said on behalf of nodes that are not heard.
+    pub(in crate::region) fn forget_silent(&self, site: &Site<DiskStore>, now: Instant) {
+        for (name, node) in self.peers.nodes().others() {
+            if !self.heard.get(name).is_some_and(|heard| heard.is_recent(now)) {
+                site.forget_standings(&node.partitions);
+            }
+        }
+    }
+
+    /// A version was tested in this node.
+    pub(in crate::region) fn tested(
+        &mut self,
+        version: FunctionVersion,
+        result: Result<SelfTest, RolloutText>,
+    ) {
+        self.tested.insert(version, result);
+    }
+
+    /// What testing a version came to in the whole region; none while a node has not said.
+    pub(in crate::region) fn agreed(
+        &self,
+        version: &FunctionVersion,
+        now: Instant,
+    ) -> Option<Result<SelfTest, RolloutText>> {
+        let own = self.tested.get(version)?;
+        let others = self.peers.nodes().others().map(|(name, _)| {
+            let heard = self.heard.get(name).filter(|heard| heard.is_recent(now));
+            (name, heard.and_then(|heard| heard.tested.get(version)))
+        });
+        agree((self.peers.nodes().me(), own), others)
+    }
+}
+
+impl Heard {
+    fn of(run: &str, at: Instant) -> Self {
+        Self {
+            run: run.to_owned(),
+            at,
+            sequence: 0,
+            tested: BTreeMap::new(),
+            tables: BTreeSet::new(),
+        }
+    }
+
+    fn is_recent(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) < HEARD_FOR
+    }
+}
+
+/// A region has a version when each of its nodes has it, and all have tested it to the same end.
+fn agree<'a>(
+    (me, own): (&str, &Result<SelfTest, RolloutText>),
+    others: impl Iterator<Item = (&'a str, Option<&'a Result<SelfTest, RolloutText>>)>,
+) -> Option<Result<SelfTest, RolloutText>> {
+    let mut complete = true;
+    for (name, result) in others {
+        let why = match (result, own) {
+            (Some(Err(why)), _) => format!("in node {name}: {why}"),
+            (Some(Ok(theirs)), Ok(own)) if theirs != own => format!(
+                "the self-test comes to {} in node {me} and to {} in node {name}",
+                hex::encode(own.digest),
+                hex::encode(theirs.digest)
+            ),
+            (Some(Ok(_)), _) => continue,
+            (None, _) => {
+                complete = false;
+                continue;
+            }
+        };
+        return Some(Err(RolloutText::cut(&why)));
+    }
+    (complete || own.is_err()).then(|| own.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_has_what_all_its_nodes_have_and_test_alike() {
+        let passed = |digest: u8| Ok(SelfTest { digest: [digest; 32], profile: 1 });
+        let failed = || Err(RolloutText::cut("out of memory"));
+        let said = |own: &_, others: &[(&'static str, Option<Result<SelfTest, RolloutText>>)]| {
+            let others = others.iter().map(|(name, result)| (*name, result.as_ref()));
+            agree(("a", own), others.collect::<Vec<_>>().into_iter())
+        };
+        assert_eq!(said(&passed(1), &[]), Some(passed(1)));
+        assert_eq!(said(&passed(1), &[("b", Some(passed(1)))]), Some(passed(1)));
+        assert_eq!(said(&passed(1), &[("b", Some(passed(1))), ("c", None)]), None);
+        assert_eq!(said(&failed(), &[("b", None)]), Some(failed()));
+        let why = said(&passed(1), &[("b", Some(failed())), ("c", None)]).unwrap().unwrap_err();
+        assert_eq!(why.as_str(), "in node b: out of memory");
+        let why = said(&passed(1), &[("b", Some(passed(2)))]).unwrap().unwrap_err();
+        assert!(why.as_str().contains("in node a and to 0202"), "{why}");
+    }
+}
