@@ -16,6 +16,7 @@ mod aside;
 mod clock;
 mod controller;
 mod donor;
+mod failpoint;
 mod joiner;
 mod links;
 mod members;

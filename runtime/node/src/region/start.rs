@@ -18,6 +18,7 @@ use thiserror::Error;
 use super::aside::{is_lost, note_lost, set_aside, store_of, way_back};
 use super::controller::{ControlWork, Controller};
 use super::donor::Donor;
+use super::failpoint::Failpoint;
 use super::links::LinkStates;
 use super::members::Members;
 use super::observe::{self, Observer, ShadowQueue};
@@ -287,6 +288,7 @@ fn run(
     logs: Vec<(RegionId, Opened)>,
     shadow: ShadowQueue,
 ) -> Region {
+    let failpoint = Failpoint::of(&shared);
     let count = SHARDS_MAX.min(shared.site.partitions.get()) as usize;
     let (tickets, ticketed) = syncer::tickets();
     let queues: Vec<(SyncSender<ShardWork>, Receiver<ShardWork>)> =
@@ -338,6 +340,7 @@ fn run(
     let shadowing = Arc::clone(&shared);
     threads.add(std::thread::spawn(move || observe::run_shadow(&shadowing, &shadow)));
     let (publishing, fed) = (Arc::clone(&shared), Arc::clone(feeds));
-    threads.add(std::thread::spawn(move || publisher::run(&publishing, &fed, publisher)));
+    threads
+        .add(std::thread::spawn(move || publisher::run(&publishing, &fed, publisher, failpoint)));
     Region { shared, shards, control, threads }
 }
