@@ -65,6 +65,7 @@ fn start(
         compiler: Compiler::InProcess,
         profile: syncline_host::PROFILE,
         clock: clock.clone(),
+        nodes: None,
     };
     let region = Region::start(options, Arc::new(bus.clone())).unwrap();
     wait_for("the region to begin", || region.starting().is_none());

@@ -134,7 +134,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "rollout-owner",
-        what: "kill -9 of the region that decides, after each record of a rollout",
+        what: "the region that decides dies before each of its records gets to its log",
         topology: Topology::Direct,
         strike: rollouts::owner_killed,
     },

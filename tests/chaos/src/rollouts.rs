@@ -6,13 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::Message as _;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::{Value, json};
-use syncline_broker::Broker;
 use syncline_harness::{
-    If, PATIENCE, Region, Rng, example_function, later_cart, one_outcome_each, run_cli, wait_for,
+    If, PATIENCE, Region, Rng, Serve, example_function, later_cart, one_outcome_each, run_cli,
+    wait_for,
 };
 
 use crate::faults::Strike;
@@ -25,6 +22,8 @@ const ROLLOUT_WAIT: Duration = PATIENCE.saturating_mul(2);
 /// More records than an owner's rollout takes: creation, component, readiness, decisions, and what
 /// the region itself stamps.
 const OWNER_RECORDS_MAX: usize = 12;
+/// Which control record of its own the owner commits, and dies before it gets to the log.
+const FAILPOINT: &str = "SYNCLINE_FAILPOINT_CONTROL_RECORD";
 /// The gate looks from so many conflicts on, and a version that gives up on one of twenty is over it.
 const GATE: &str = "fault-rate=0.01@500";
 /// Rows that all regions write at once, without looking.
@@ -123,43 +122,81 @@ fn write_trials(region: &Region, table: &str, seed: u64, done: &AtomicBool) {
     }
 }
 
-/// Rollouts whose owner is killed after its first record, after its second, and so on. In turn it
-/// comes back and goes on, or another region claims the rollout meanwhile.
+/// Rollouts whose owner dies between the commit of a record and the log: of its first record, of its
+/// second, and so on. In turn it comes back and goes on, or another region claims the rollout meanwhile.
 pub(crate) fn owner_killed(
     scene: &mut Scene,
     writers: &Writers,
     strike: &mut Strike<'_>,
 ) -> Result<()> {
     let regions = scene.regions();
-    let [owner, other, _] = &regions[..] else { bail!("three regions take part") };
+    let [_, other, _] = &regions[..] else { bail!("three regions take part") };
     let versions = [later_cart("cart-with-total")?, example_function("cart")?];
-    for records in 1..=OWNER_RECORDS_MAX {
-        let mut tail = Tail::of(&scene.brokers[0], &owner.name)?;
-        let plan = json!({"stages": [[other.name], ["*"]], "bake": "300ms"});
-        let version = &versions[(records - 1) % versions.len()];
+    for record in 1..=OWNER_RECORDS_MAX {
         let before = newest(other, CARTS)?["rollout_id"].clone();
-        owner.upload_with(CARTS, version, &plan)?.success()?;
-        let ended = tail.wait_for_records(records)?;
         scene.serves[0].process.kill9()?;
-        writers.wait_for_more(1 + strike.rng.below(20))?;
-        if records.is_multiple_of(2) && newest(other, CARTS)?["rollout_id"] != before {
-            claim(other)?;
+        scene.serves[0].start_with(&[(FAILPOINT, &record.to_string())])?;
+        let version = &versions[(record - 1) % versions.len()];
+        let died = upload_and_die(&mut scene.serves[0], &regions, version, &before)?;
+        if died {
+            writers.wait_for_more(1 + strike.rng.below(20))?;
+            if record.is_multiple_of(2) && newest(other, CARTS)?["rollout_id"] != before {
+                claim(other)?;
+            }
+        } else {
+            scene.serves[0].process.kill9()?;
         }
         scene.serves[0].start()?;
         for region in &regions {
             wait_state(region, CARTS, "the rollout to go on to its end", |rollout| {
-                rollout["rollout_id"] != before
-                    && rollout["state"] == "complete"
-                    && regions.iter().all(|of| rollout["regions"][&of.name]["active"] == true)
+                is_done(rollout, &regions, &before)
             })
-            .with_context(|| format!("the owner was killed after {records} records"))?;
+            .with_context(|| format!("the owner died before its record {record}"))?;
         }
-        if ended {
-            ensure!(records > 5, "the owner wrote {records} records only");
+        if !died {
+            ensure!(record > 5, "the owner wrote less than {record} records");
             return one_outcome_each(&regions, CARTS).map(drop);
         }
     }
     bail!("a rollout took more than {OWNER_RECORDS_MAX} records of its owner")
+}
+
+/// Has the owner roll a version out. True if it died of that; else all regions have the version.
+fn upload_and_die(
+    owner: &mut Serve,
+    regions: &[Region],
+    version: &[u8],
+    before: &Value,
+) -> Result<bool> {
+    let plan = json!({"stages": [[regions[1].name], ["*"]], "bake": "300ms"});
+    let mut died = false;
+    // It may die before it answers.
+    wait_for("the rollout to begin", PATIENCE, || {
+        died = died || owner.process.ended()?.is_some();
+        if died {
+            return Ok(());
+        }
+        owner.region.upload_with(CARTS, version, &plan)?.success().map(drop)
+    })?;
+    wait_for("the owner to die, or the rollout to end", ROLLOUT_WAIT, || {
+        died = died || owner.process.ended()?.is_some();
+        if died {
+            return Ok(());
+        }
+        for region in regions {
+            let rollout = newest(region, CARTS)?;
+            ensure!(is_done(&rollout, regions, before), "{rollout:#}");
+        }
+        Ok(())
+    })?;
+    Ok(died)
+}
+
+/// A later rollout than the one before is complete, and all regions have its version.
+fn is_done(rollout: &Value, regions: &[Region], before: &Value) -> bool {
+    rollout["rollout_id"] != *before
+        && rollout["state"] == "complete"
+        && regions.iter().all(|of| rollout["regions"][&of.name]["active"] == true)
 }
 
 /// Asks until the owner has been silent for long enough.
@@ -171,47 +208,6 @@ fn claim(region: &Region) -> Result<()> {
         ensure!(answer.is_success() || answer.code() == "rollout-ended", "{answer}");
         Ok(())
     })
-}
-
-/// Reads what a region writes of rollouts.
-struct Tail(BaseConsumer);
-
-impl Tail {
-    /// From what the region writes next.
-    fn of(broker: &Broker, region: &str) -> Result<Self> {
-        let address = broker.address().context("a broker has an address")?;
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", address).set("group.id", "tail");
-        let consumer: BaseConsumer = config.create()?;
-        let topic = format!("syncline.control.{region}");
-        let (_, end) = consumer.fetch_watermarks(&topic, 0, PATIENCE)?;
-        let mut from = TopicPartitionList::new();
-        from.add_partition_offset(&topic, 0, Offset::Offset(end))?;
-        consumer.assign(&from)?;
-        Ok(Self(consumer))
-    }
-
-    /// Waits for so many more records, reports not counted. True if the last one ended the rollout.
-    fn wait_for_records(&mut self, records: usize) -> Result<bool> {
-        let mut left = records;
-        wait_for(&format!("record {records} of the owner"), PATIENCE, || {
-            while let Some(message) = self.0.poll(Duration::from_millis(1)) {
-                let message = message?;
-                let record: Value = serde_json::from_slice(message.payload().unwrap_or_default())?;
-                let body = &record["body"];
-                let kind = body["type"].as_str().unwrap_or_default();
-                if !kind.starts_with("rollout_") || kind == "rollout_report" {
-                    continue;
-                }
-                left -= 1;
-                let ends = body["decision"] == "move" && body["to"] == "complete";
-                if left == 0 || ends {
-                    return Ok(ends);
-                }
-            }
-            bail!("{left} are missing")
-        })
-    }
 }
 
 /// The table's newest rollout.

@@ -78,7 +78,16 @@ impl Serve {
     /// # Errors
     /// It runs already, or does not start.
     pub fn start(&mut self) -> Result<()> {
+        self.start_with(&[])
+    }
+
+    /// The same, with these variables in its environment.
+    ///
+    /// # Errors
+    /// As [`Serve::start`].
+    pub fn start_with(&mut self, variables: &[(&str, &str)]) -> Result<()> {
         let mut command = self.command()?;
+        command.envs(variables.iter().copied());
         self.process.start(&mut command, std::slice::from_ref(&self.region))
     }
 }

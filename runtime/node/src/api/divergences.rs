@@ -1,5 +1,7 @@
 //! Regions that hold what cannot be both right, and what people do about it.
 
+mod rewrite;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -98,7 +100,7 @@ struct RepairRequest {
     table: String,
     #[serde(default)]
     partition: Option<u32>,
-    /// A region to take rows from: not offered.
+    /// The region that is asked, where its rows are right and it is to write them again.
     #[serde(default)]
     from: Option<String>,
     #[serde(default)]
@@ -114,6 +116,8 @@ pub(super) struct Repaired {
     changed: Vec<String>,
     rows_settled: usize,
     rows_waiting: usize,
+    /// From this region: somebody else wrote them first.
+    rows_written_since: usize,
     digests: Vec<Value>,
     next_cursor: Option<String>,
 }
@@ -130,28 +134,12 @@ pub(super) async fn repair(
     let bytes = body::read(content, REQUEST_BYTES).await?;
     let request: RepairRequest = serde_json::from_slice(&bytes)
         .map_err(|error| Problem::new(Code::InvalidRequest, format!("the body: {error}")))?;
-    if let Some(from) = &request.from {
-        let detail = format!(
-            "rows cannot be taken from {from}: they are folded again from what this region has. To \
-             take all that another region has, set this region's store aside and let it come back \
-             by a snapshot; to settle single rows, write them again in the region that has them \
-             right"
-        );
-        return Err(Problem::new(Code::RepairNotOffered, detail));
-    }
     let table = params::table(&request.table)?;
+    if let Some(from) = request.from.clone() {
+        return rewrite::repair_from(&api, request, (&from, table), plan).await;
+    }
     let mut place = Place::of(&request, &api.region)?;
-    let mut repaired = Repaired {
-        table: request.table,
-        plan,
-        rows_looked_at: 0,
-        rows_changed: 0,
-        changed: Vec::new(),
-        rows_settled: 0,
-        rows_waiting: 0,
-        digests: Vec::new(),
-        next_cursor: None,
-    };
+    let mut repaired = Repaired::of(request.table, plan);
     while repaired.rows_looked_at < ROWS_LOOKED_AT_MAX {
         let work = RepairWork {
             partition: place.partition,
@@ -173,6 +161,22 @@ pub(super) async fn repair(
 }
 
 impl Repaired {
+    /// Nothing yet.
+    fn of(table: String, plan: bool) -> Self {
+        Self {
+            table,
+            plan,
+            rows_looked_at: 0,
+            rows_changed: 0,
+            changed: Vec::new(),
+            rows_settled: 0,
+            rows_waiting: 0,
+            rows_written_since: 0,
+            digests: Vec::new(),
+            next_cursor: None,
+        }
+    }
+
     fn add(&mut self, partition: u32, page: RepairPage) {
         self.rows_looked_at += page.looked_at;
         self.rows_changed += page.changed.len();

@@ -34,9 +34,13 @@ Examples:
   syncline repair carts --plan
   syncline repair carts --partition 3
   syncline repair carts --url http://127.0.0.1:8081
+  syncline repair carts --from eu-west-1 --plan
 
 A row is folded again from its heads, or from what the conflict log has of them, and replaced where it
-is something else. It changes this region alone, so ask the region that has it wrong.";
+is something else. It changes this region alone, so ask the region that has it wrong.
+
+With --from the region that is asked has it right: it writes its rows again where regions differ, as
+new changes that supersede all others, and every region takes them.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DivergencesCommand {
@@ -60,6 +64,10 @@ pub(super) struct RepairArgs {
     /// Only the rows of this partition.
     #[arg(long, value_name = "NUMBER")]
     partition: Option<u32>,
+    /// The region whose rows are right: the one that is asked. It writes them again, in all
+    /// partitions of the table in which regions are known to differ, or in that of --partition.
+    #[arg(long, value_name = "REGION")]
+    from: Option<String>,
     /// Say which rows would change, and change nothing.
     #[arg(long)]
     plan: bool,
@@ -104,6 +112,8 @@ struct Repaired {
     changed: Vec<String>,
     rows_settled: usize,
     rows_waiting: usize,
+    #[serde(default)]
+    rows_written_since: usize,
     digests: Vec<Value>,
     next_cursor: Option<String>,
 }
@@ -178,7 +188,12 @@ pub(super) fn repair(args: &RepairArgs, client: &Client, out: &Output) -> Result
     let mut all = Repaired::default();
     let mut cursor: Option<String> = None;
     loop {
-        let asked = json!({"table": args.table, "partition": args.partition, "cursor": cursor});
+        let asked = json!({
+            "table": args.table,
+            "partition": args.partition,
+            "from": args.from,
+            "cursor": cursor,
+        });
         let json = ("content-type", "application/json".to_owned());
         let answer = client.send(Method::POST, path, &[json], asked.to_string().into_bytes())?;
         let repaired: Repaired = client.decode(&answer)?;
@@ -198,6 +213,7 @@ pub(super) fn repair(args: &RepairArgs, client: &Client, out: &Output) -> Result
             "changed": all.changed,
             "rows_settled": all.rows_settled,
             "rows_waiting": all.rows_waiting,
+            "rows_written_since": all.rows_written_since,
             "digests": all.digests,
         }));
     }
@@ -211,6 +227,7 @@ impl Repaired {
         self.changed.extend(other.changed);
         self.rows_settled += other.rows_settled;
         self.rows_waiting += other.rows_waiting;
+        self.rows_written_since += other.rows_written_since;
         self.digests.extend(other.digests);
     }
 
@@ -235,6 +252,12 @@ impl Repaired {
             text.push_str(&format!(
                 "{} wait: their function could not be asked\n",
                 self.rows_waiting
+            ));
+        }
+        if self.rows_written_since > 0 {
+            text.push_str(&format!(
+                "{} were written meanwhile, and left as they are: look whether regions still differ\n",
+                self.rows_written_since
             ));
         }
         let wrong = self.digests.iter().filter(|digest| digest["equal"] == false).count();

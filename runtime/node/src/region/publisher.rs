@@ -7,6 +7,7 @@ use syncline_applier::{FeedError, portion};
 use syncline_bus::{BusError, Lane, Publisher};
 use syncline_core::{FeedStep, Forward, Heartbeat, Hlc, PassOn};
 
+use super::failpoint::Failpoint;
 use super::{Shared, chain};
 
 /// So much of all lanes goes to the bus together, and of the last of them what there is.
@@ -103,7 +104,12 @@ impl Feeds {
 ///
 /// What all lanes have goes to the bus together, as its answer takes as long for many records as for
 /// one. After a refusal each lane goes alone once, so that one that is refused holds up no other.
-pub(super) fn run(shared: &Arc<Shared>, feeds: &Feeds, mut bus: Box<dyn Publisher>) {
+pub(super) fn run(
+    shared: &Arc<Shared>,
+    feeds: &Feeds,
+    mut bus: Box<dyn Publisher>,
+    mut failpoint: Failpoint,
+) {
     if !shared.startup.may_produce(shared) {
         return;
     }
@@ -112,7 +118,7 @@ pub(super) fn run(shared: &Arc<Shared>, feeds: &Feeds, mut bus: Box<dyn Publishe
     let mut alone = 0_usize;
     let mut troubled = false;
     while let Some(due) = feeds.due(last, if alone > 0 { 1 } else { lanes }) {
-        let (tried, produced) = produce(shared, feeds, &mut *bus, due);
+        let (tried, produced) = produce(shared, feeds, &mut *bus, due, &mut failpoint);
         last = tried.unwrap_or(last);
         match produced {
             Ok(()) => {
@@ -151,6 +157,7 @@ fn produce(
     feeds: &Feeds,
     bus: &mut dyn Publisher,
     due: Vec<(Lane, FeedStep)>,
+    failpoint: &mut Failpoint,
 ) -> (Option<Lane>, Result<(), Failure>) {
     let (mut last, mut bytes) = (None, 0);
     let (mut records, mut portions) = (Vec::new(), Vec::new());
@@ -168,6 +175,11 @@ fn produce(
             }
             Err(error) => return (last, Err(Failure::Outbox(error))),
         }
+    }
+    if let Some(first) = failpoint.cuts(&records) {
+        // Whether they get there is for the test to see.
+        let _ = bus.produce(&records[..first]);
+        std::process::abort();
     }
     let produced = bus.produce(&records).map_err(Failure::Bus);
     if produced.is_ok() {

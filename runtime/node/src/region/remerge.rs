@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use syncline_core::{
     ConflictId, ConflictOutcome, ConflictRecord, Image, Precondition, Replayed, RowKey, Stamp,
-    TableName, WriteRefused, partition_of,
+    TableName, partition_of,
 };
 use syncline_store::StoreError;
 use syncline_store::kv::conflict::{ConflictFilter, query};
@@ -152,13 +152,6 @@ impl Region {
             Some(_) => Precondition::Tags(vec![planned.tag]),
             None => Precondition::Absent,
         };
-        let written = self.write(planned.row.clone(), precondition, planned.after.clone()).await;
-        match written {
-            Ok(_) => Ok(true),
-            Err(WriteError::NotTaken(syncline_applier::WriteError::Refused(
-                WriteRefused::Precondition { .. } | WriteRefused::NotFound,
-            ))) => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.write_unless_written(planned.row.clone(), precondition, planned.after.clone()).await
     }
 }

@@ -21,6 +21,7 @@ use thiserror::Error;
 use super::aside::{is_lost, note_lost, set_aside, store_of, way_back};
 use super::controller::{ControlWork, Controller};
 use super::donor::Donor;
+use super::failpoint::Failpoint;
 use super::links::LinkStates;
 use super::members::Members;
 use super::nodes::{self, Follower, Kept, LastOwn, Led, Peers, check_share};
@@ -422,6 +423,7 @@ fn run(
     logs: Vec<(RegionId, Opened)>,
     shadow: ShadowQueue,
 ) -> Region {
+    let failpoint = Failpoint::of(&shared);
     let (tickets, ticketed) = syncer::tickets();
     let (control, control_work) = sync_channel::<ControlWork>(CONTROL_QUEUE);
     let threads = Arc::new(Threads::default());
@@ -475,7 +477,8 @@ fn run(
     let shadowing = Arc::clone(&shared);
     threads.add(std::thread::spawn(move || observe::run_shadow(&shadowing, &shadow)));
     let (publishing, fed) = (Arc::clone(&shared), Arc::clone(feeds));
-    threads.add(std::thread::spawn(move || publisher::run(&publishing, &fed, publisher)));
+    threads
+        .add(std::thread::spawn(move || publisher::run(&publishing, &fed, publisher, failpoint)));
     Region { shared, shards, control, threads }
 }
 

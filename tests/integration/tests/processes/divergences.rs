@@ -94,6 +94,7 @@ fn a_region_that_holds_something_else_is_told_of_and_repaired() {
     // What is asked for wrongly changes nothing.
     let from = post(&b, "/v1/repair", &json!({"table": "t", "from": "a"}));
     assert_eq!((from.0, &from.1["code"]), (422, &json!("repair-not-offered")), "{from:?}");
+    assert!(from.1["detail"].as_str().unwrap().contains("Ask the same of a"), "{from:?}");
     for body in [json!({}), json!({"table": "t", "partition": 9999}), json!({"table": "-"})] {
         assert_eq!(post(&b, "/v1/repair", &body).0, 400, "{body}");
     }
@@ -119,4 +120,82 @@ fn a_region_that_holds_something_else_is_told_of_and_repaired() {
     })
     .unwrap();
     dev.wait_equal().unwrap();
+}
+
+#[test]
+fn a_region_that_has_it_right_writes_its_rows_again() {
+    const ROWS: usize = 40;
+    let mut dev = Dev::start(&["a", "b"]).unwrap();
+    let a = dev.regions()[0].clone();
+    // One writer alone: the log of conflicts has nothing that a row could be folded from.
+    for n in 0..ROWS {
+        let row = format!("{{\"n\":{n}}}");
+        a.put("t", &format!("row-{n}"), &row, If::Always).unwrap().success().unwrap();
+    }
+    dev.wait_equal().unwrap();
+    wait_for("all is settled", PATIENCE, || {
+        for region in dev.regions() {
+            let topology = region.topology()?;
+            ensure!(topology["rows_with_history"] == 0 && topology["outbox"] == 0, "{topology}");
+        }
+        Ok(())
+    })
+    .unwrap();
+    let partitions = a.topology().unwrap()["partitions"].as_u64().unwrap();
+    let count = PartitionCount::new(u32::try_from(partitions).unwrap()).unwrap();
+    let key =
+        |n: usize| RowKey { table: "t".parse().unwrap(), pk: format!("row-{n}").parse().unwrap() };
+    let wrong = [key(3), key(4)];
+    let spoiled: Vec<u32> = wrong.iter().map(|key| partition_of(key, count)).collect();
+    let mut expected: Vec<String> = (0..ROWS)
+        .map(key)
+        .filter(|key| spoiled.contains(&partition_of(key, count)))
+        .map(|key| key.pk.to_string())
+        .collect();
+    expected.sort();
+    assert!((2..ROWS).contains(&expected.len()), "not all partitions differ");
+
+    dev.stop().unwrap();
+    wrong.iter().for_each(|key| spoil(&dev.data().join("b/store"), partitions, key));
+    dev.restart().unwrap();
+    let [a, b] = [0, 1].map(|n| dev.regions()[n].clone());
+    let kinds = |region: &Region, kind: &str| {
+        items(region, "/v1/divergences").iter().filter(|found| found["kind"] == kind).count()
+    };
+    let differ = spoiled.iter().collect::<std::collections::BTreeSet<_>>().len();
+    wait_for("both notice", PATIENCE, || {
+        let found = [&a, &b].map(|region| kinds(region, "state"));
+        ensure!(found == [differ; 2], "{found:?}");
+        Ok(())
+    })
+    .unwrap();
+
+    // It cannot be told where it is wrong, and the other one says what it would write.
+    let cannot = run(&b, &["repair", "t"]);
+    assert!(cannot.stdout.contains("0 changed"), "{cannot:?}");
+    let planned = run(&a, &["repair", "t", "--from", "a", "--plan", "--output", "json"]);
+    let mut changed: Vec<String> =
+        serde_json::from_value(planned.json()["changed"].clone()).unwrap();
+    changed.sort();
+    assert_eq!(changed, expected);
+    assert_eq!(b.get("t", "row-3").unwrap().unwrap().image, b"{\"n\":666}");
+
+    let repaired = run(&a, &["repair", "t", "--from", "a"]);
+    assert_eq!(repaired.code, 0, "{repaired:?}");
+    let many = expected.len();
+    assert!(repaired.stdout.starts_with(&format!("{many} rows looked at, {many} changed\n")));
+    wait_for("they agree again", PATIENCE, || {
+        let found = [&a, &b].map(|region| kinds(region, "state"));
+        ensure!(found == [0; 2], "{found:?}");
+        Ok(())
+    })
+    .unwrap();
+    for n in [3, 4] {
+        let row = b.get("t", &format!("row-{n}")).unwrap().unwrap();
+        assert_eq!(row.image, format!("{{\"n\":{n}}}").into_bytes());
+    }
+    dev.wait_equal().unwrap();
+    // Nothing is left to be written again.
+    let again = run(&a, &["repair", "t", "--from", "a"]);
+    assert!(again.stdout.starts_with("0 rows looked at"), "{again:?}");
 }
