@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use syncline_bench::commits::{CHANGES, commit, outbox_form};
+use syncline_bench::commits::{Arrived, CHANGES, commit, outbox_form};
 use syncline_core::Commit;
 use syncline_store::{Batch, ConflictLimit, DiskStore, Engine, Store, write_commit};
 use tempfile::TempDir;
@@ -134,6 +134,29 @@ fn print_ratio(engine: Engine, store: &DiskStore, bare: &Bare, commits: &[Commit
     );
 }
 
+/// What history costs a table that needs none: each row is written with it and once more without it,
+/// in place of once.
+fn print_history(engine: Engine, arrived: &[Arrived]) {
+    let stores = [(); 2].map(|()| TempDir::new().expect("a folder"));
+    let [with, without] =
+        [0, 1].map(|n| DiskStore::open(engine, stores[n].path()).expect("a new store"));
+    let (mut kept, mut plain) = (Vec::new(), Vec::new());
+    for turn in 0..TURNS {
+        let Arrived { kept: first, settled, plain: once } = &arrived[(turn % COMMITS) as usize];
+        kept.push(timed(|| [first, settled].iter().for_each(|c| through_the_store(&with, c))));
+        plain.push(timed(|| through_the_store(&without, once)));
+        if turn % 16 == 15 {
+            with.sync().expect("a healthy disk");
+            without.sync().expect("a healthy disk");
+        }
+    }
+    let (kept, plain) = (median(kept), median(plain));
+    println!(
+        "{CHANGES} changes on {engine}: with history {kept:?}, without {plain:?}; ratio {:.2}",
+        kept.as_secs_f64() / plain.as_secs_f64(),
+    );
+}
+
 fn bench_engine(c: &mut Criterion, engine: Engine, commits: &[Commit]) {
     let (dir, bare_dir) = (TempDir::new().expect("a folder"), TempDir::new().expect("a folder"));
     let store = DiskStore::open(engine, dir.path()).expect("a new store");
@@ -160,7 +183,9 @@ fn bench_engine(c: &mut Criterion, engine: Engine, commits: &[Commit]) {
 
 fn bench(c: &mut Criterion) {
     let commits: Vec<Commit> = (0..COMMITS).map(commit).collect();
+    let arrived: Vec<Arrived> = (0..COMMITS).map(Arrived::of).collect();
     for engine in [Engine::Sled, Engine::Fjall] {
+        print_history(engine, &arrived);
         bench_engine(c, engine, &commits);
     }
 }

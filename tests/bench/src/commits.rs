@@ -85,6 +85,45 @@ pub fn commit(number: u64) -> Commit {
     commit
 }
 
+/// The rows alone of such a commit, whose changes came from other regions and met no other.
+pub struct Arrived {
+    /// Each with its history, and on top of a floor.
+    pub kept: Commit,
+    /// What follows once every region has the changes.
+    pub settled: Commit,
+    /// The same rows where no history was kept.
+    pub plain: Commit,
+}
+
+impl Arrived {
+    /// Of [`commit`] with this number.
+    pub fn of(number: u64) -> Self {
+        let Commit { rows, history, .. } = commit(number);
+        let only =
+            |rows, history| Commit { partition: PARTITION, rows, history, ..Commit::default() };
+        let at_floor = |write: &RowWrite| match write {
+            RowWrite::Put(state) => RowWrite::Put(RowState {
+                floor: state.vv.clone(),
+                floor_image: None,
+                ..state.clone()
+            }),
+            RowWrite::Forget => RowWrite::Forget,
+        };
+        let settled: Vec<_> =
+            rows.iter().map(|(row, write)| (row.clone(), at_floor(write))).collect();
+        let drops = history.iter().map(|(row, write)| match write {
+            HistoryWrite::Put(held) => (row.clone(), HistoryWrite::Drop(held.id.clone())),
+            HistoryWrite::Drop(id) => (row.clone(), HistoryWrite::Drop(id.clone())),
+        });
+        let drops = drops.collect();
+        Self {
+            plain: only(settled.clone(), Vec::new()),
+            settled: only(settled, drops),
+            kept: only(rows, history),
+        }
+    }
+}
+
 fn conflict(row: &RowKey, id: &ChangeId, stamp: Stamp, image: &Image) -> ConflictRecord {
     let other = ChangeId { hlc: id.hlc.before(), region: region("ap-south-1") };
     let side = |change: &ChangeId| ConflictSide {
