@@ -319,6 +319,14 @@ mod tests {
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains("ap-south-1, eu-west-1#2") && detail.contains("2026-11-20"));
 
+        let ahead = NotTaken::ClockAhead { by_ms: 9_000 };
+        let (status, retry, problem) = document(refused(WriteError::NotTaken(ahead))).await;
+        assert_eq!((status, retry.as_str()), (503, "5"));
+        assert_eq!(
+            (&problem["code"], &problem["ahead_ms"]),
+            (&json!("clock-ahead"), &json!(9_000))
+        );
+
         let (status, retry, problem) = document(refused(WriteError::Overloaded)).await;
         assert_eq!((status, retry.as_str()), (429, "1"));
         assert_eq!(problem["code"], "too-many-requests");
