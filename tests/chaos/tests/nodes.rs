@@ -54,6 +54,8 @@ const STEPS: &[(&str, Step)] = &[
     ("the node that leads is killed, and the other starts without it", the_lead_is_killed),
     ("a rollout goes on after that", rolls_out_again),
     ("another region is evicted and its log is read no more", evicts),
+    ("what an earlier version decided is folded again in both nodes", folds_again),
+    ("a version that is deleted is gone in both nodes", deletes),
     ("of two that claim the same one is refused", two_claim_the_same),
 ];
 
@@ -377,6 +379,42 @@ fn evicts(world: &mut World) -> Result<()> {
     ensure!(join.status == 409 && join.code() == "several-nodes", "{join}");
     row_of_each(&world.a.region, "evicted")?;
     world.converges()
+}
+
+/// The rollouts of the table, the first one first.
+fn rollouts(region: &Region) -> Result<Vec<Value>> {
+    let mut all = region.get_json("/v1/rollouts")?["items"].as_array().cloned().unwrap_or_default();
+    all.sort_by_key(|rollout| rollout["created_at"].as_str().unwrap_or_default().to_owned());
+    Ok(all)
+}
+
+fn folds_again(world: &mut World) -> Result<()> {
+    let rollouts = rollouts(&world.b.region)?;
+    let id = rollouts[0]["rollout_id"].as_str().context("a rollout has an id")?;
+    let path = format!("/v1/rollouts/{id}/remerge?plan=true");
+    let plan = world.b.region.request("POST", &path, &[], Some(b""))?.success()?.json();
+    // One row of each node, met in a conflict while the first version was in force.
+    let rows = plan["rows"].as_array().map_or(0, Vec::len);
+    ensure!(rows == 2 && plan["rows"].to_string().contains("total"), "{plan}");
+    Ok(())
+}
+
+fn deletes(world: &mut World) -> Result<()> {
+    let rollouts = rollouts(&world.b.region)?;
+    let version = rollouts[0]["version"].as_str().context("a rollout has a version")?.to_owned();
+    let path = format!("/v1/merge-functions/{version}");
+    let deleted = world.b.region.request("DELETE", &path, &[], None)?.success()?;
+    ensure!(deleted.status == 202 || deleted.status == 200, "{deleted}");
+    wait_for("the version to be deleted", PATIENCE, || {
+        let shown = world.b.region.get_json(&path)?;
+        ensure!(shown["state"] == "deleted", "{shown}");
+        for node in ["a", "b"] {
+            let log = format!("{path}/log?node={node}");
+            let answer = world.a.region.request("GET", &log, &[], None)?;
+            ensure!(answer.code() == "function-not-found", "node {node} has it: {answer}");
+        }
+        Ok(())
+    })
 }
 
 /// Runs a process that must end by itself, and gives what it wrote.
