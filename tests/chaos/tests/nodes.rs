@@ -54,6 +54,7 @@ const STEPS: &[(&str, Step)] = &[
     ("the node that leads is killed, and the other starts without it", the_lead_is_killed),
     ("a rollout goes on after that", rolls_out_again),
     ("another region is evicted and its log is read no more", evicts),
+    ("another region joins, and is counted in both nodes", joins),
     ("what an earlier version decided is folded again in both nodes", folds_again),
     ("a version that is deleted is gone in both nodes", deletes),
     ("of two that claim the same one is refused", two_claim_the_same),
@@ -159,7 +160,7 @@ fn shared(address: &str) -> String {
     format!(
         "[bus]\nkind = \"kafka\"\npartitions = {PARTITIONS}\n[limits]\nstart_wait = \"3s\"\n{}",
         regions.concat()
-    )
+    ) + &format!("[regions.new]\nbootstrap_servers = \"{address}\"\njoins = true\n")
 }
 
 /// Writes a row; gives its partition.
@@ -379,6 +380,40 @@ fn evicts(world: &mut World) -> Result<()> {
     ensure!(join.status == 409 && join.code() == "several-nodes", "{join}");
     row_of_each(&world.a.region, "evicted")?;
     world.converges()
+}
+
+fn joins(world: &mut World) -> Result<()> {
+    let folder = world.folder.path().join("new");
+    let new = Serve::new("new", &folder, &shared(&world.address))?;
+    let mut new = new.with_region_line("join_from = \"us\"")?;
+    let headers = [("content-type", "application/json")];
+    let body = json!({"region": "new"}).to_string();
+    let asked = &world.us.region;
+    asked.request("POST", "/v1/topology/join", &headers, Some(body.as_bytes()))?.success()?;
+    new.start()?;
+    let rows = row_of_each(&world.b.region, "joined")?;
+    put(&new.region, "of-new", &cart(1))?;
+    wait_for("the new region and both nodes to have the same", PATIENCE, || {
+        for region in [&world.a.region, &world.b.region] {
+            region.get(TABLE, "of-new")?.context("it has not come yet")?;
+        }
+        for pk in &rows {
+            new.region.get(TABLE, pk)?.context("it has not come yet")?;
+        }
+        Digests::equal(&[world.a.region.digests()?, new.region.digests()?])
+    })?;
+    // What follows needs every region that is counted.
+    new.process.kill9()?;
+    let body = json!({"regions": ["new"]}).to_string();
+    let asked = &world.us.region;
+    asked.request("POST", "/v1/topology/evict", &headers, Some(body.as_bytes()))?.success()?;
+    wait_for("all to be without it again", PATIENCE, || {
+        for region in world.regions() {
+            let members = region.topology()?["members"].to_string();
+            ensure!(!members.contains("new"), "{}: {members}", region.name);
+        }
+        Ok(())
+    })
 }
 
 /// The rollouts of the table, the first one first.
