@@ -537,7 +537,12 @@ impl ControlApplier {
         }
         let standings = site.standings();
         let upto = self.stamped_until.max(site.stamped_elsewhere());
-        let versions = self.control.due_versions(&standings, site.partitions, upto);
+        let versions = match site.is_shared() && !site.stamps_as(&self.control.rollouts().stamps())
+        {
+            // What is stamped otherwise from this turn on, the other nodes have not heard yet.
+            true => Vec::new(),
+            false => self.control.due_versions(&standings, site.partitions, upto),
+        };
         for body in versions.into_iter().map(ControlBody::Version) {
             if self.say(site, body.clone(), now_ms).is_err() {
                 return said;

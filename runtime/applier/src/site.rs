@@ -241,6 +241,16 @@ impl<S> Site<S> {
         &self.own
     }
 
+    /// True where the region has other nodes.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.own.len() < self.partitions.get() as usize
+    }
+
+    /// True if the row partitions were told to stamp so.
+    pub(crate) fn stamps_as(&self, stamps: &BTreeMap<TableName, Stamp>) -> bool {
+        *self.stamps.read().unwrap_or_else(PoisonError::into_inner) == *stamps
+    }
+
     /// True for the node that has the control partition: it goes with partition 0.
     pub fn leads(&self) -> bool {
         self.own.contains(&0)
@@ -420,7 +430,7 @@ mod tests {
     fn a_node_has_its_lanes_and_the_control_lane_goes_with_partition_0() {
         let lanes = |site: &Site<()>| site.lanes().collect::<Vec<_>>();
         let (lead, other) = (site(&[0, 2]), site(&[1, 3]));
-        assert!(lead.leads() && !other.leads());
+        assert!(lead.leads() && !other.leads() && lead.is_shared() && other.is_shared());
         assert_eq!(lanes(&lead), [Lane::Changes(0), Lane::Changes(2), Lane::Control]);
         assert_eq!(lanes(&other), [Lane::Changes(1), Lane::Changes(3)]);
         assert!(lead.foreign_lanes().eq(lanes(&other)));
@@ -441,7 +451,9 @@ mod tests {
         says(7);
         assert_eq!((known(), site.stamped_elsewhere()), (vec![2, 3], hlc(7)));
         let stamps = BTreeMap::from([("t".parse().unwrap(), Stamp::Lww)]);
+        assert!(!site.stamps_as(&stamps));
         assert!(site.direct(Directed { stamps: stamps.clone(), ..Directed::default() }));
+        assert!(site.stamps_as(&stamps));
         assert!(known().is_empty());
         says(9);
         let counting = BTreeMap::from([(2, Counting::default())]);

@@ -35,6 +35,7 @@ use crate::region::Region;
 
 pub use joining::joining_router;
 pub use links::DevLinks;
+pub(crate) use routes::{NODE, NODE_EXCHANGE};
 
 /// What handlers work on.
 #[derive(Clone)]
@@ -76,8 +77,8 @@ mod routes {
     pub const QUARANTINED: &str = "/v1/quarantine/{id}";
     pub const REPLAY: &str = "/v1/quarantine/{id}/replay";
     pub const METRICS: &str = "/metrics";
-    pub const NODE: &str = crate::region::NODE_PATH;
-    pub const NODE_EXCHANGE: &str = crate::region::EXCHANGE_PATH;
+    pub const NODE: &str = "/v1/node";
+    pub const NODE_EXCHANGE: &str = "/v1/node/exchange";
     pub const NODE_PARTITIONS: &str = "/v1/node/partitions";
     pub const NODE_REMERGE: &str = "/v1/node/remerge";
     pub const DEV_LINK: &str = "/v1/dev/links/{a}/{b}/{verb}";

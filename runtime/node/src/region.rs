@@ -62,8 +62,7 @@ pub use joiner::{JoinProgress, Joining, TakeOverError, must_join};
 pub use links::Cuts;
 pub use members::{Members, Plan, ProposeError, Proposed, waits_for};
 pub(crate) use nodes::{
-    Answer, DarkNode, EXCHANGE_PATH, ExchangeRefused, NODE_PATH, NodeForm, Passed, Peers, Report,
-    Text, Unanswered, ViewForm,
+    Answer, DarkNode, ExchangeRefused, NodeForm, Passed, Peers, Report, Text, Unanswered, ViewForm,
 };
 pub use observe::Sample;
 pub use remerge::{Remerge, RemergePlan};

@@ -54,6 +54,9 @@ const STEPS: &[(&str, Step)] = &[
     ("the node that leads is killed, and the other starts without it", the_lead_is_killed),
     ("a rollout goes on after that", rolls_out_again),
     ("another region is evicted and its log is read no more", evicts),
+    ("another region joins, and is counted in both nodes", joins),
+    ("what an earlier version decided is folded again in both nodes", folds_again),
+    ("a version that is deleted is gone in both nodes", deletes),
     ("of two that claim the same one is refused", two_claim_the_same),
 ];
 
@@ -157,7 +160,7 @@ fn shared(address: &str) -> String {
     format!(
         "[bus]\nkind = \"kafka\"\npartitions = {PARTITIONS}\n[limits]\nstart_wait = \"3s\"\n{}",
         regions.concat()
-    )
+    ) + &format!("[regions.new]\nbootstrap_servers = \"{address}\"\njoins = true\n")
 }
 
 /// Writes a row; gives its partition.
@@ -377,6 +380,76 @@ fn evicts(world: &mut World) -> Result<()> {
     ensure!(join.status == 409 && join.code() == "several-nodes", "{join}");
     row_of_each(&world.a.region, "evicted")?;
     world.converges()
+}
+
+fn joins(world: &mut World) -> Result<()> {
+    let folder = world.folder.path().join("new");
+    let new = Serve::new("new", &folder, &shared(&world.address))?;
+    let mut new = new.with_region_line("join_from = \"us\"")?;
+    let headers = [("content-type", "application/json")];
+    let body = json!({"region": "new"}).to_string();
+    let asked = &world.us.region;
+    asked.request("POST", "/v1/topology/join", &headers, Some(body.as_bytes()))?.success()?;
+    new.start()?;
+    let rows = row_of_each(&world.b.region, "joined")?;
+    put(&new.region, "of-new", &cart(1))?;
+    wait_for("the new region and both nodes to have the same", PATIENCE, || {
+        for region in [&world.a.region, &world.b.region] {
+            region.get(TABLE, "of-new")?.context("it has not come yet")?;
+        }
+        for pk in &rows {
+            new.region.get(TABLE, pk)?.context("it has not come yet")?;
+        }
+        Digests::equal(&[world.a.region.digests()?, new.region.digests()?])
+    })?;
+    // What follows needs every region that is counted.
+    new.process.kill9()?;
+    let body = json!({"regions": ["new"]}).to_string();
+    let asked = &world.us.region;
+    asked.request("POST", "/v1/topology/evict", &headers, Some(body.as_bytes()))?.success()?;
+    wait_for("all to be without it again", PATIENCE, || {
+        for region in world.regions() {
+            let members = region.topology()?["members"].to_string();
+            ensure!(!members.contains("new"), "{}: {members}", region.name);
+        }
+        Ok(())
+    })
+}
+
+/// The rollouts of the table, the first one first.
+fn rollouts(region: &Region) -> Result<Vec<Value>> {
+    let mut all = region.get_json("/v1/rollouts")?["items"].as_array().cloned().unwrap_or_default();
+    all.sort_by_key(|rollout| rollout["created_at"].as_str().unwrap_or_default().to_owned());
+    Ok(all)
+}
+
+fn folds_again(world: &mut World) -> Result<()> {
+    let rollouts = rollouts(&world.b.region)?;
+    let id = rollouts[0]["rollout_id"].as_str().context("a rollout has an id")?;
+    let path = format!("/v1/rollouts/{id}/remerge?plan=true");
+    let plan = world.b.region.request("POST", &path, &[], Some(b""))?.success()?.json();
+    // One row of each node, met in a conflict while the first version was in force.
+    let rows = plan["rows"].as_array().map_or(0, Vec::len);
+    ensure!(rows == 2 && plan["rows"].to_string().contains("total"), "{plan}");
+    Ok(())
+}
+
+fn deletes(world: &mut World) -> Result<()> {
+    let rollouts = rollouts(&world.b.region)?;
+    let version = rollouts[0]["version"].as_str().context("a rollout has a version")?.to_owned();
+    let path = format!("/v1/merge-functions/{version}");
+    let deleted = world.b.region.request("DELETE", &path, &[], None)?.success()?;
+    ensure!(deleted.status == 202 || deleted.status == 200, "{deleted}");
+    wait_for("the version to be deleted", PATIENCE, || {
+        let shown = world.b.region.get_json(&path)?;
+        ensure!(shown["state"] == "deleted", "{shown}");
+        for node in ["a", "b"] {
+            let log = format!("{path}/log?node={node}");
+            let answer = world.a.region.request("GET", &log, &[], None)?;
+            ensure!(answer.code() == "function-not-found", "node {node} has it: {answer}");
+        }
+        Ok(())
+    })
 }
 
 /// Runs a process that must end by itself, and gives what it wrote.

@@ -9,7 +9,7 @@ const SOURCE: &str = "runtime/node/src/problem.rs";
 const HEAD: &str = "| code | status | meaning |";
 
 /// The names of the statuses that the node may use.
-const STATUSES: [(&str, u16); 17] = [
+const STATUSES: [(&str, u16); 18] = [
     ("BAD_REQUEST", 400),
     ("UNAUTHORIZED", 401),
     ("FORBIDDEN", 403),
@@ -27,6 +27,7 @@ const STATUSES: [(&str, u16); 17] = [
     ("TOO_MANY_REQUESTS", 429),
     ("INTERNAL_SERVER_ERROR", 500),
     ("SERVICE_UNAVAILABLE", 503),
+    ("LOOP_DETECTED", 508),
 ];
 
 /// Where the page is not as it would be generated.

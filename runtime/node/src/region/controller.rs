@@ -22,10 +22,7 @@ use tokio::sync::oneshot;
 
 use super::donor::Donor;
 use super::members::{Members, Plan, ProposeError, Proposed};
-use super::nodes::{
-    Answer, ChangeForm, Directives, ExchangeRefused, Led, Report, Text, WatchedForm, texts,
-};
-use super::observe::is_in_shadow;
+use super::nodes::{Answer, ExchangeRefused, Led, Report};
 use super::publisher::Feeds;
 use super::readers::{Readers, wanted};
 use super::rollouts::{DeployError, Deployed, RolloutView};
@@ -356,69 +353,6 @@ impl Controller {
             Err(BusError::NoCluster { region }) => Err(ProposeError::NoCluster { region }),
             _ => Ok(()),
         }
-    }
-
-    /// Takes in what another node tells. What it is told in return is durable first: it is gone by
-    /// before anything else that is durable tells of it.
-    fn exchange(
-        &mut self,
-        report: Report,
-        reply: oneshot::Sender<Result<Answer, ExchangeRefused>>,
-        replies: &mut Vec<Reply>,
-    ) {
-        let Shared { site, observer, .. } = &*self.shared;
-        let answer = match &mut self.led {
-            Some(led) => led.take(report, site, observer, Instant::now()),
-            None => Err(ExchangeRefused::NotTheLead),
-        };
-        match answer {
-            Ok(answer) if answer.told.is_some() => replies.push(Box::new(move |synced| {
-                let _ = reply.send(synced.map(|()| answer).map_err(|_| ExchangeRefused::Stopping));
-            })),
-            answer => drop(reply.send(answer)),
-        }
-    }
-
-    /// A version counts as tested once every node has said the same of it.
-    fn conclude_tests(&mut self, beats: bool) {
-        let Some(led) = &mut self.led else { return };
-        let now = Instant::now();
-        if beats {
-            led.forget_silent(&self.shared.site, now);
-        }
-        for version in self.applier.control().to_test() {
-            if let Some(result) = led.agreed(&version, now) {
-                self.applier.self_tested(version, result);
-            }
-        }
-    }
-
-    /// Tells the other nodes what follows from the last commit.
-    fn tell_nodes(&mut self) {
-        let Some(led) = &mut self.led else { return };
-        let (site, control) = (&self.shared.site, self.applier.control());
-        let (membership, rollouts) = (control.membership(), control.rollouts());
-        let members = Members::of(membership);
-        let watched = |rollout: &Rollout| WatchedForm {
-            table: Text(rollout.table.clone()),
-            rollout: ChangeForm::of(&rollout.id.0),
-            version: Text(rollout.version),
-            in_shadow: is_in_shadow(rollout),
-        };
-        let released = control.released_by_all().into_iter();
-        let profiles = rollouts.profiles().into_iter();
-        let directives = Directives {
-            read: texts(wanted(&site.region, membership)),
-            members: texts(members.members),
-            me_gone: members.me_gone,
-            profiles: profiles.map(|(version, profile)| (Text(version), profile)).collect(),
-            have: texts(control.here().copied()),
-            test: texts(control.to_test()),
-            released: released.map(|(v, by)| (Text(v), ChangeForm::of(&by))).collect(),
-            watch: rollouts.open().map(watched).collect(),
-            ..Directives::default()
-        };
-        led.tell(directives.with(self.applier.directed(site), site.partitions.get()));
     }
 
     /// Tells which regions there are now, and reads those that are counted.

@@ -19,19 +19,16 @@ use syncline_store::{Batch, DiskStore, Store as _, StoreError};
 
 pub(crate) use client::{Passed, Unanswered};
 pub(super) use follower::{Follower, Kept, go_by};
+pub(super) use form::WatchedForm;
 pub(crate) use form::{Answer, NodeForm, Report, Text};
-pub(super) use form::{ChangeForm, Directives, WatchedForm, texts};
 pub(crate) use lead::ExchangeRefused;
 pub(super) use lead::Led;
 pub use peers::DarkNode;
+pub(crate) use peers::Peers;
 pub(super) use peers::watch;
-pub(crate) use peers::{NODE_PATH, Peers};
 pub(crate) use views::ViewForm;
 
 use crate::config::{Nodes, ranges};
-
-/// Where a node tells the lead how it stands.
-pub(crate) const EXCHANGE_PATH: &str = "/v1/node/exchange";
 
 /// What this process shows of itself to the nodes of its region. A region that is one node claims
 /// everything.

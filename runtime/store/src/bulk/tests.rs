@@ -4,6 +4,7 @@ use super::*;
 use crate::kv::component::{self, ComponentFacts};
 use crate::kv::node::{self, FORMAT, NodeFacts};
 use crate::kv::quarantine::{self, QuarantineId, Quarantined};
+use crate::kv::share::{self, NodeShare};
 use crate::kv::{
     conflict, digest, divergence, golden, history, membership, meta, rollout, row, version, waiting,
 };
@@ -92,6 +93,8 @@ fn full_store(me: &str, fill: u8) -> MemoryStore {
     let mut batch = Batch::new();
     let facts = NodeFacts { format: FORMAT, region: region(me), partitions: partitions() };
     node::put(&mut batch, &facts);
+    share::put(&mut batch, &NodeShare { node: "a".into(), place: 0, partitions: vec![0, 1] });
+    share::put_directives(&mut batch, me);
     (0..2).for_each(|partition| put_partition(&mut batch, &store, partition, fill));
     for partition in [0, 1, CONTROL_PARTITION] {
         for n in 1..=1500 {

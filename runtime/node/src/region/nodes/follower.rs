@@ -12,11 +12,11 @@ use syncline_store::kv::component::{self, ComponentFacts};
 use syncline_store::kv::share;
 use syncline_store::{Batch, Search, Store as _, StoreError, find_stamped};
 
-use super::EXCHANGE_PATH;
 use super::client::Unanswered;
 use super::form::{Answer, CountsForm, Directives, NotedForm, Report, StandingForm, TestedForm};
 use super::form::{Text, texts};
 use super::peers::Peers;
+use crate::api::NODE_EXCHANGE;
 use crate::region::controller::{ControlWork, self_tested};
 use crate::region::readers::Readers;
 use crate::region::shard::ShardWork;
@@ -194,7 +194,7 @@ impl Follower {
     /// Tells the lead, and goes by what it answers.
     fn exchange(&mut self) -> Result<(), StoreError> {
         let report = self.report()?;
-        let told = self.peers.client.tell(self.peers.lead_url(), EXCHANGE_PATH, &report);
+        let told = self.peers.client.tell(self.peers.lead_url(), NODE_EXCHANGE, &report);
         match told {
             Ok(answer) => self.go_by(answer),
             Err(Unanswered::Dark(reason)) => {

@@ -6,13 +6,18 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 use syncline_applier::Site;
-use syncline_core::{FunctionVersion, RolloutText, SelfTest, TableName};
+use syncline_core::{FunctionVersion, Rollout, RolloutText, SelfTest, TableName};
 use syncline_store::DiskStore;
 use thiserror::Error;
+use tokio::sync::oneshot;
 
-use super::form::{Answer, Directives, NodeForm, Report, Text, texts};
+use super::form::{Answer, ChangeForm, Directives, NodeForm, Report, Text, WatchedForm, texts};
 use super::peers::{Peers, conflict};
-use crate::region::observe::Observer;
+use crate::region::controller::Controller;
+use crate::region::observe::{Observer, is_in_shadow};
+use crate::region::readers::wanted;
+use crate::region::syncer::Reply;
+use crate::region::{Members, Shared};
 
 /// A node that was not heard for so long is not spoken for. It is to be heard four times a second.
 const HEARD_FOR: Duration = Duration::from_secs(3);
@@ -190,6 +195,71 @@ impl Heard {
 
     fn is_recent(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.at) < HEARD_FOR
+    }
+}
+
+impl Controller {
+    /// Takes in what another node tells. What it is told in return is durable first: it is gone by
+    /// before anything else that is durable tells of it.
+    pub(in crate::region) fn exchange(
+        &mut self,
+        report: Report,
+        reply: oneshot::Sender<Result<Answer, ExchangeRefused>>,
+        replies: &mut Vec<Reply>,
+    ) {
+        let Shared { site, observer, .. } = &*self.shared;
+        let answer = match &mut self.led {
+            Some(led) => led.take(report, site, observer, Instant::now()),
+            None => Err(ExchangeRefused::NotTheLead),
+        };
+        match answer {
+            Ok(answer) if answer.told.is_some() => replies.push(Box::new(move |synced| {
+                let _ = reply.send(synced.map(|()| answer).map_err(|_| ExchangeRefused::Stopping));
+            })),
+            answer => drop(reply.send(answer)),
+        }
+    }
+
+    /// A version counts as tested once every node has said the same of it.
+    pub(in crate::region) fn conclude_tests(&mut self, beats: bool) {
+        let Some(led) = &mut self.led else { return };
+        let now = Instant::now();
+        if beats {
+            led.forget_silent(&self.shared.site, now);
+        }
+        for version in self.applier.control().to_test() {
+            if let Some(result) = led.agreed(&version, now) {
+                self.applier.self_tested(version, result);
+            }
+        }
+    }
+
+    /// Tells the other nodes what follows from the last commit.
+    pub(in crate::region) fn tell_nodes(&mut self) {
+        let Some(led) = &mut self.led else { return };
+        let (site, control) = (&self.shared.site, self.applier.control());
+        let (membership, rollouts) = (control.membership(), control.rollouts());
+        let members = Members::of(membership);
+        let watched = |rollout: &Rollout| WatchedForm {
+            table: Text(rollout.table.clone()),
+            rollout: ChangeForm::of(&rollout.id.0),
+            version: Text(rollout.version),
+            in_shadow: is_in_shadow(rollout),
+        };
+        let released = control.released_by_all().into_iter();
+        let profiles = rollouts.profiles().into_iter();
+        let directives = Directives {
+            read: texts(wanted(&site.region, membership)),
+            members: texts(members.members),
+            me_gone: members.me_gone,
+            profiles: profiles.map(|(version, profile)| (Text(version), profile)).collect(),
+            have: texts(control.here().copied()),
+            test: texts(control.to_test()),
+            released: released.map(|(v, by)| (Text(v), ChangeForm::of(&by))).collect(),
+            watch: rollouts.open().map(watched).collect(),
+            ..Directives::default()
+        };
+        led.tell(directives.with(self.applier.directed(site), site.partitions.get()));
     }
 }
 

@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use super::client::{NodeClient, Unanswered};
 use super::form::NodeForm;
+use crate::api::NODE;
 use crate::config::Nodes;
 use crate::region::{Shared, now_ms};
 
-/// Where a node shows itself.
-pub(crate) const NODE_PATH: &str = "/v1/node";
 /// How often each node is asked.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How soon it is seen that the region stops.
@@ -191,7 +190,7 @@ pub(in crate::region) fn watch(shared: &Arc<Shared>, peers: &Peers, node: &str) 
     let Some(url) = peers.url(node) else { return };
     let mut told = None;
     while !shared.is_stopping() {
-        match peers.client.get::<NodeForm>(url, NODE_PATH) {
+        match peers.client.get::<NodeForm>(url, NODE) {
             Ok(found) => {
                 let conflict = conflict(&peers.me, node, &found);
                 if let Some(reason) = &conflict
