@@ -1,16 +1,17 @@
 //! The control partition's turn.
 
 mod diverged;
+mod done;
 
 use std::collections::BTreeSet;
 
-use syncline_bus::{Envelope, Lane, encode_control};
+use syncline_bus::{Envelope, encode_control};
 use syncline_core::{
-    Alarm, AskRefused, Barred, CONTROL_PARTITION, ChangeId, ChangeVerdict, ComponentChunk,
-    ControlBody, ControlCommit, ControlPartition, ControlRecord, CreateRefused, Forward,
-    FunctionVersion, Hlc, MembershipChange, MembershipId, NewRollout, PassOn, ProposeRefused,
-    Received, RegionId, RolloutAsk, RolloutCounters, RolloutId, RolloutState, RolloutText,
-    SelfTest, Stamp, VersionAsk, VersionRecord, VersionRefused,
+    AskRefused, Barred, CONTROL_PARTITION, ChangeId, ChangeVerdict, ComponentChunk, ControlBody,
+    ControlCommit, ControlPartition, ControlRecord, CreateRefused, FunctionVersion, Hlc,
+    MembershipChange, MembershipId, NewRollout, ProposeRefused, Received, RegionId, RolloutAsk,
+    RolloutCounters, RolloutId, RolloutState, RolloutText, SelfTest, Stamp, VersionAsk,
+    VersionRecord, VersionRefused,
 };
 use syncline_store::kv::component::{self, ComponentFacts};
 use syncline_store::kv::quarantine::{self, Quarantined};
@@ -18,12 +19,14 @@ use syncline_store::kv::received;
 use syncline_store::{Batch, Store, StoreError, load_control, write_control_commit};
 use thiserror::Error;
 
+pub use done::ControlDone;
+
 use crate::forwarding::Forwarding;
 use crate::intake::{FOREIGN, quarantined};
 use crate::replay::{Handled, outcome, read_again};
 use crate::{
     Broken, ControlItem, ControlRead, Directed, KeptAction, KeptDone, KeptWork, Moment,
-    ReplayRefused, Replayed, Site, Sorted, Ticket,
+    ReplayRefused, Replayed, Site, Sorted,
 };
 
 /// So often in one turn a region looks whether what it has just said makes something else due. What
@@ -64,35 +67,6 @@ pub enum ControlRefused {
     ClockExhausted,
 }
 
-/// What a turn came to.
-#[derive(Debug, Default)]
-pub struct ControlDone {
-    /// For the syncer.
-    pub last_change: Option<Hlc>,
-    /// For the syncer.
-    pub heartbeat: Option<syncline_core::Heartbeat>,
-    /// Components of which every part is here now: to be put together, loaded and reported with
-    /// [`ControlApplier::loaded`].
-    pub assembled: Vec<FunctionVersion>,
-    /// Versions to be tested, and then reported with [`ControlApplier::self_tested`]. Each is named
-    /// once after a start.
-    pub to_test: Vec<FunctionVersion>,
-    /// For the feed: records above this are to be produced again.
-    pub resend_after: Option<Hlc>,
-    /// For the feed: what some lack of other regions.
-    pub pass_on: Vec<PassOn>,
-    /// For the feed: what was taken of other regions, where this one passes it on.
-    pub forward: Vec<Forward>,
-    /// What people should know.
-    pub alarms: Vec<Alarm>,
-    /// Records that were put into quarantine.
-    pub quarantined: Vec<Quarantined>,
-    /// Regions whose log must not be read on.
-    pub forked: Vec<RegionId>,
-    /// What this region said of rollouts and of the regions, of its own accord.
-    pub said: Vec<ControlBody>,
-}
-
 /// What is gathered until the turn ends.
 #[derive(Default)]
 struct Gathered {
@@ -115,15 +89,6 @@ pub struct ControlApplier {
     /// Nothing is said for now.
     is_silent: bool,
     gathered: Gathered,
-}
-
-impl ControlDone {
-    /// What the syncer is to make durable; none if nobody waits for that.
-    pub fn ticket<R>(&mut self, replies: Vec<R>) -> Option<Ticket<R>> {
-        let (last_change, heartbeat) = (self.last_change.take(), self.heartbeat.take());
-        let waits = last_change.is_some() || heartbeat.is_some() || !replies.is_empty();
-        waits.then_some(Ticket { lane: Lane::Control, last_change, heartbeat, replies })
-    }
 }
 
 impl ControlApplier {
