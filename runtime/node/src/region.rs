@@ -121,8 +121,8 @@ pub struct RegionOptions {
 /// How often a region says something of itself to each partition.
 pub(crate) const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 /// A region that starts says nothing, as its clock may be ahead of those that it has not heard yet.
-/// So often it is looked whether it may.
-const LOOK_WHILE_STARTING: Duration = Duration::from_millis(50);
+/// So often it is looked whether it may: soon, as others call it silent until then.
+const LOOK_WHILE_STARTING: Duration = Duration::from_millis(5);
 
 /// A running region.
 pub struct Region {

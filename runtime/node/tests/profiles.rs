@@ -111,6 +111,8 @@ fn what_a_build_may_not_run_waits_there_until_one_comes_that_may() {
     let bus = EmbeddedBus::open(data.path().join("bus"), PartitionCount::new(1).unwrap()).unwrap();
     let a = start(data.path(), &bus, "a", PROFILE);
     let b = start(data.path(), &bus, "b", PROFILE);
+    let hear = |region: &Region| region.links().iter().all(|link| link.state == "up");
+    wait_for("the two to hear each other", || hear(&a) && hear(&b));
     let (first, second) = (answering(br#"{"by":"first"}"#), answering(br#"{"by":"second"}"#));
     let (first, second) = (first.component(), second.component());
     deploy(&a, &first);
