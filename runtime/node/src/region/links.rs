@@ -11,7 +11,7 @@ use super::status::LinkView;
 use super::{Shared, now_ms};
 
 /// A region that was not heard for so long is called silent.
-const SILENT_AFTER_MS: u64 = 5_000;
+pub(super) const SILENT_AFTER_MS: u64 = 5_000;
 /// A partition in which a region was not heard for so long is called silent, though others are not:
 /// long after a thread that is busy would have been heard.
 const PARTLY_SILENT_AFTER_MS: u64 = 20_000;

@@ -15,10 +15,12 @@ use syncline_store::kv::conflict::{ConflictFilter, query};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use super::Region;
 use super::controller::ControlWork;
+use super::links::SILENT_AFTER_MS;
 use super::observe::Sample;
 use super::startup::Awaited;
+use super::status::LinkView;
+use super::{Region, now_ms};
 use crate::replay::{Replay, ReplayReport};
 
 /// So many of a table's last conflicts are replayed for a plan.
@@ -221,10 +223,16 @@ impl Region {
         if regions.is_empty() { Ok(()) } else { Err(DeployError::Silent { regions }) }
     }
 
-    /// The regions that are not heard: a rollout that needs them would only wait.
+    /// The regions that are not heard: a rollout that needs them would only wait. One that this region
+    /// has just begun to listen to may be heard soon.
     fn silent(&self) -> Vec<RegionId> {
-        let unheard = ["silent", "unreadable", "stopped"];
-        let links = self.links().into_iter().filter(|link| unheard.contains(&link.state));
+        let now = now_ms();
+        let long = |since: u64| now.saturating_sub(since) > SILENT_AFTER_MS;
+        let unheard = |link: &LinkView| match link.state {
+            "silent" => link.since_ms.is_none_or(long),
+            state => ["unreadable", "stopped"].contains(&state),
+        };
+        let links = self.links().into_iter().filter(unheard);
         links.map(|link| link.region).collect()
     }
 }
