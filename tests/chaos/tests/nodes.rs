@@ -263,8 +263,9 @@ fn conflicts_in_each(world: &World, prefix: &str, function: &str) -> Result<()> 
     // Without the broker neither region hears of the other's write.
     world.broker.kill()?;
     for (pk, other) in rows.iter().zip([&world.b, &world.a]) {
-        put(&other.region, pk, &items(&[("apple", 1), ("eu", 2)]))?;
+        // The newer write is the node's: it is that one's stamp which decides.
         put(&world.us.region, pk, &items(&[("apple", 1), ("us", 3)]))?;
+        put(&other.region, pk, &items(&[("apple", 1), ("eu", 2)]))?;
     }
     world.broker.start(&world.jars, None)?;
     world.converges()?;
