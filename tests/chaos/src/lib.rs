@@ -10,6 +10,7 @@ mod console;
 mod faults;
 mod ledger;
 mod members;
+mod over_kafka;
 mod poison;
 mod rollouts;
 mod run;
@@ -18,6 +19,7 @@ mod topology;
 mod writers;
 
 pub use faults::{SCENARIOS, Scenario};
+pub use over_kafka::over_kafka;
 pub use run::{Brokers, Options, run};
 pub use scene::Scene;
 pub use topology::Topology;

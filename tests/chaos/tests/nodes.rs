@@ -1,6 +1,4 @@
 //! A region of two nodes beside a region of one, each node a process of its own, over a real broker.
-//! Left out where Java or Maven is missing, unless `SYNCLINE_TEST_KAFKA` says that there is one to
-//! be had.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use syncline_broker::{Broker, Jars};
+use syncline_chaos::over_kafka;
 use syncline_harness::{
     Digests, If, PATIENCE, Process, Region, Serve, example_function, later_cart, wait_for,
 };
@@ -21,25 +20,7 @@ const ROWS: usize = 40;
 const TABLE: &str = "carts";
 
 fn main() -> ExitCode {
-    if std::env::args().any(|arg| arg == "--list") {
-        return ExitCode::SUCCESS;
-    }
-    if std::env::var_os("SYNCLINE_TEST_KAFKA").is_none()
-        && let Err(why) = Jars::can_be_had()
-    {
-        eprintln!("left out: {why:#}");
-        return ExitCode::SUCCESS;
-    }
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
-    let kafka = target.unwrap_or(Path::new("target")).join("kafka");
-    let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    match play(&kafka, &only) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("FAILED: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    over_kafka(env!("CARGO_TARGET_TMPDIR"), |kafka, only| play(kafka, &only))
 }
 
 type Step = fn(&mut World) -> Result<()>;
