@@ -100,9 +100,12 @@ fn rollout(region: &Region, version: FunctionVersion) -> Option<Rollout> {
 
 /// Both write the row before they hear of the other's write.
 fn conflict(a: &Region, b: &Region, pk: &str) {
+    let cut = |cut| [a, b].map(|region| region.cuts().set(a.id(), b.id(), cut));
+    cut(true);
     for (region, text) in [(a, r#"{"by":"a"}"#), (b, r#"{"by":"b"}"#)] {
         write(region, pk, text);
     }
+    cut(false);
 }
 
 #[test]
