@@ -23,6 +23,8 @@ pub struct Heard {
     said: BTreeMap<RegionId, Vec<(bool, i128)>>,
     /// Peers of which one of them was heard since the start.
     fresh: BTreeSet<RegionId>,
+    /// When the region last looked at its clock, it had to doubt it, and what the others' time was.
+    doubted: Option<u64>,
 }
 
 impl Heard {
@@ -94,6 +96,8 @@ impl World {
 
     /// Now, as far as a region may believe its wall clock.
     pub(super) fn moment(&mut self, region: usize) -> Moment {
+        // What was drawn until now goes by what was known before.
+        self.check_drawn(region);
         let (wall, steady) = (self.regions[region].wall_ms(self.now_ms), self.steady_ms());
         let bound = self.setup.clock_bound_ms;
         let Some(running) = self.running(region) else { return Moment::of(wall) };
@@ -123,22 +127,21 @@ impl World {
         if must {
             self.stats.state("a clock was not believed");
         }
+        if let Some(running) = self.running(region) {
+            running.clocks.doubted = expected.filter(|_| must);
+        }
         moment
     }
 
     /// A region whose clock is not believed says nothing that is later than all others and all that it
     /// was told, or it would drag them along.
     pub(super) fn check_drawn(&mut self, region: usize) {
-        let (wall, steady) = (self.regions[region].wall_ms(self.now_ms), self.steady_ms());
-        let (bound, furthest) = (self.setup.clock_bound_ms, self.furthest);
+        let furthest = self.furthest;
         let Some(running) = self.running(region) else { return };
-        let drawn = running.clock();
-        let expected = running.clocks.reference_ms(steady);
+        // What it has heard since it looked at its clock came too late for what it has drawn.
+        let (drawn, doubted) = (running.clock(), running.clocks.doubted);
         self.furthest = furthest.max(drawn);
-        let (Some(bound), Some(expected)) = (bound, expected) else { return };
-        if wall <= expected.saturating_add(bound).saturating_add(DOUBT_MS) {
-            return;
-        }
+        let Some(expected) = doubted else { return };
         // One more, as a counter may be full.
         if drawn.millis() > furthest.millis().max(expected) + 1 {
             let name = self.regions[region].id.clone();
