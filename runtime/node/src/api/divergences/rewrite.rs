@@ -29,9 +29,9 @@ fn check(me: &RegionId, from: &str) -> Result<(), Problem> {
     Err(Problem::new(Code::RepairNotOffered, detail))
 }
 
-/// The partitions in which regions are known to differ about a table.
+/// The partitions of this node in which regions are known to differ about a table.
 async fn diverged(api: &Api, table: &TableName) -> Result<BTreeSet<u32>, Problem> {
-    let views = state::inspect(api).await?;
+    let views = state::inspect_own(api).await?;
     let of_table = views.iter().flat_map(|view| &view.divergences).filter(|divergence| {
         // Where too many tables differ none is named.
         divergence.tables().is_empty() || divergence.tables().contains(table)
