@@ -162,8 +162,9 @@ pub(crate) fn check(component: &[u8]) -> Result<Checked, Refused> {
     code::check_code(component)?;
     world::check_imports(component, &types)?;
     world::check_export(&types)?;
-    let manifest = Manifest::read(&own_sections(component, MANIFEST_SECTION)?)?;
-    given_cases(component)?;
+    let sections = own_sections(component)?;
+    let manifest = Manifest::read(&named(&sections, MANIFEST_SECTION))?;
+    cases_of(&sections)?;
     check_memory(counts.memory_bytes, &manifest)?;
     Ok(Checked { manifest, types })
 }
@@ -205,8 +206,12 @@ fn check_valid(component: &[u8]) -> Result<Types, Refused> {
 /// The text of the cases that a component brings with it: what the files of its function's folder
 /// `cases` hold, one after the other. Empty without a section.
 pub fn given_cases(component: &[u8]) -> Result<&str, Refused> {
+    cases_of(&own_sections(component)?)
+}
+
+fn cases_of<'a>(sections: &[OwnSection<'a>]) -> Result<&'a str, Refused> {
     let refused = |what: String| Refused::Cases { what };
-    match own_sections(component, CASES_SECTION)?[..] {
+    match named(sections, CASES_SECTION)[..] {
         [] => Ok(""),
         [section] if section.len() > GIVEN_CASES_BYTES_MAX => Err(refused(format!(
             "it has {} bytes, the limit is {GIVEN_CASES_BYTES_MAX}; keep large cases elsewhere, and \
@@ -220,22 +225,30 @@ pub fn given_cases(component: &[u8]) -> Result<&str, Refused> {
     }
 }
 
-/// The custom sections of that name at the component's own level, where the build command puts them;
-/// not inside of its modules.
-fn own_sections<'a>(component: &'a [u8], name: &str) -> Result<Vec<&'a [u8]>, Refused> {
+/// The name and the bytes of a custom section.
+type OwnSection<'a> = (&'a str, &'a [u8]);
+
+/// The custom sections at the component's own level, where the build command puts them; not inside of
+/// its modules.
+fn own_sections(component: &[u8]) -> Result<Vec<OwnSection<'_>>, Refused> {
     let mut sections = Vec::new();
     let mut depth = 0;
     for payload in Parser::new(0).parse_all(component) {
         match payload.map_err(malformed)? {
             Payload::Version { .. } => depth += 1,
             Payload::End(_) => depth -= 1,
-            Payload::CustomSection(section) if depth == 1 && section.name() == name => {
-                sections.push(section.data());
+            Payload::CustomSection(section) if depth == 1 => {
+                sections.push((section.name(), section.data()));
             }
             _ => {}
         }
     }
     Ok(sections)
+}
+
+fn named<'a>(sections: &[OwnSection<'a>], name: &str) -> Vec<&'a [u8]> {
+    let named = sections.iter().filter(|(its, _)| *its == name);
+    named.map(|(_, data)| *data).collect()
 }
 
 fn check_memory(bytes: u64, manifest: &Manifest) -> Result<(), Refused> {

@@ -1,6 +1,7 @@
 //! Requests that another node of the region answers: passed on as they came, and the answer passed
 //! back.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -8,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use syncline_core::{PartitionCount, RowKey, partition_of};
@@ -97,30 +99,12 @@ fn whose(path: &str, nodes: &Nodes, partitions: PartitionCount) -> Whose {
 }
 
 fn row(table: &str, pk: &str) -> Option<RowKey> {
-    let text = |part: &str| String::from_utf8(decoded(part)).ok();
-    Some(RowKey { table: text(table)?.parse().ok()?, pk: text(pk)?.parse().ok()? })
+    Some(RowKey { table: decoded(table)?.parse().ok()?, pk: decoded(pk)?.parse().ok()? })
 }
 
-/// A segment of a path without its percent signs; what follows none of them as it should stays.
-fn decoded(part: &str) -> Vec<u8> {
-    let bytes = part.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let digits = bytes.get(at + 1..at + 3).filter(|_| *byte == b'%');
-        let mut one = [0];
-        match digits.map(|digits| hex::decode_to_slice(digits, &mut one)) {
-            Some(Ok(())) => {
-                plain.push(one[0]);
-                at += 3;
-            }
-            _ => {
-                plain.push(*byte);
-                at += 1;
-            }
-        }
-    }
-    plain
+/// A segment of a path, or a value of a query. None: it is no text.
+fn decoded(part: &str) -> Option<String> {
+    percent_decode_str(part).decode_utf8().ok().map(Cow::into_owned)
 }
 
 /// Takes the node out of a query, and answers it.
@@ -128,7 +112,7 @@ fn take_node(uri: &mut Uri) -> Option<String> {
     let query = uri.query()?;
     let is_node = |pair: &&str| pair.split_once('=').is_some_and(|(name, _)| name == NODE);
     let node = query.split('&').rfind(is_node)?.split_once('=')?.1;
-    let node = String::from_utf8(decoded(node)).ok()?;
+    let node = decoded(node)?;
     let rest: Vec<&str> = query.split('&').filter(|pair| !is_node(pair)).collect();
     let without = match rest.is_empty() {
         true => uri.path().to_owned(),
