@@ -24,6 +24,7 @@ mod merging;
 mod nodes;
 mod observe;
 mod publisher;
+mod queue;
 mod reader;
 mod readers;
 mod remerge;
@@ -81,6 +82,7 @@ use controller::ControlWork;
 use links::LinkStates;
 use nodes::LastOwn;
 use observe::Observer;
+use queue::ShardQueue;
 use readers::Threads;
 use shard::ShardWork;
 use startup::Startup;
@@ -127,7 +129,7 @@ const LOOK_WHILE_STARTING: Duration = Duration::from_millis(5);
 /// A running region.
 pub struct Region {
     shared: Arc<Shared>,
-    shards: Vec<SyncSender<ShardWork>>,
+    shards: Vec<ShardQueue>,
     control: SyncSender<ControlWork>,
     threads: Arc<Threads>,
 }

@@ -105,6 +105,29 @@ fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// A write finds a place while a backlog is read, however few there are.
+#[test]
+fn a_backlog_turns_no_write_away() {
+    let data = tempfile::tempdir().unwrap();
+    let bus = open_bus(data.path());
+    let mut log = bus.publisher(&region("b")).unwrap();
+    let records: Vec<Outgoing> = (1..=20_000)
+        .map(|n| encode_change(&change_of_b(&format!("row-{n}"), n)))
+        .map(|envelope| Outgoing { lane: Lane::Changes(0), envelope })
+        .collect();
+    log.produce(&records).unwrap();
+    let a = start_with(data.path(), &bus, "a", LimitsConfig { queue: 2, ..limits() });
+    let applied = || view(&a).counters.get(&region("b")).map_or(0, |counters| counters.applied);
+    let mut meanwhile = 0;
+    while applied() < 20_000 {
+        write(&a, &format!("own-{meanwhile}"), meanwhile).unwrap();
+        meanwhile += 1;
+    }
+    assert!(meanwhile > 1, "the backlog was read before anything was written");
+    assert_eq!(a.fatal(), None);
+    a.stop();
+}
+
 /// The n-th change of region b, from 1.
 fn change_of_b(pk: &str, n: u64) -> ChangeRecord {
     let hlc = |n: u64| if n == 0 { Hlc::ZERO } else { Hlc::new(1_795_000_000_000 + n, 0).unwrap() };

@@ -24,6 +24,7 @@ use super::donor::Donor;
 use super::members::{Members, Plan, ProposeError, Proposed};
 use super::nodes::{Answer, ExchangeRefused, Led, Report};
 use super::publisher::Feeds;
+use super::queue::ShardQueue;
 use super::readers::{Readers, wanted};
 use super::rollouts::{DeployError, Deployed, RolloutView};
 use super::shard::{KeptError, KeptReply, ShardWork, report};
@@ -132,7 +133,7 @@ pub(super) struct Controller {
     pub(super) applier: ControlApplier,
     pub(super) tickets: SyncSender<Ticket>,
     pub(super) feeds: Arc<Feeds>,
-    pub(super) shards: Vec<SyncSender<ShardWork>>,
+    pub(super) shards: Vec<ShardQueue>,
     /// For those who load and test components, to say how it went.
     pub(super) own: SyncSender<ControlWork>,
     /// From here on the time is counted in which rollouts wait.

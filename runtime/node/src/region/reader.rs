@@ -11,7 +11,7 @@ use syncline_core::RegionId;
 
 use super::controller::ControlWork;
 use super::links::LinkState;
-use super::shard::ShardWork;
+use super::queue::ShardQueue;
 use super::startup::Freshness;
 use super::{Shared, chain};
 
@@ -31,7 +31,7 @@ pub(super) struct Link {
     pub(super) state: Arc<LinkState>,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) intake: Intake,
-    pub(super) shards: Vec<SyncSender<ShardWork>>,
+    pub(super) shards: Vec<ShardQueue>,
     pub(super) control: SyncSender<ControlWork>,
 }
 
@@ -121,7 +121,7 @@ impl Link {
         for (partition, items) in rows {
             let shard = &self.shards[partition as usize % self.shards.len()];
             let read = ReadRecords { source: self.source.clone(), partition, items };
-            if shard.send(ShardWork::Records(read)).is_err() {
+            if !shard.send_records(read) {
                 return false;
             }
         }

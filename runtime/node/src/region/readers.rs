@@ -12,8 +12,8 @@ use syncline_store::StoreError;
 use thiserror::Error;
 
 use super::controller::ControlWork;
+use super::queue::ShardQueue;
 use super::reader::Link;
-use super::shard::ShardWork;
 use super::{Shared, chain};
 
 /// The threads of a region, which may start others.
@@ -39,7 +39,7 @@ pub(super) type Opened = Result<Box<dyn Reader>, OpenError>;
 pub(super) struct Readers {
     pub(super) shared: Arc<Shared>,
     pub(super) bus: Arc<dyn Bus>,
-    pub(super) shards: Vec<SyncSender<ShardWork>>,
+    pub(super) shards: Vec<ShardQueue>,
     pub(super) control: SyncSender<ControlWork>,
     pub(super) threads: Arc<Threads>,
     /// Those whose log could not be opened yet.

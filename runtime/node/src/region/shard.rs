@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::merging::{Merging, Resting};
 use super::publisher::Feeds;
+use super::queue::TakenRoom;
 use super::startup::Awaited;
 use super::status::PartitionView;
 use super::syncer::{Reply, Ticket};
@@ -107,7 +108,7 @@ pub(super) type MendReply = oneshot::Sender<Result<MendDone, KeptError>>;
 
 pub(super) enum ShardWork {
     Write(u32, WriteRequest<ClientReply>),
-    Records(ReadRecords),
+    Records(ReadRecords, TakenRoom),
     Inspect(oneshot::Sender<Vec<PartitionView>>),
     Kept(KeptWork, KeptReply),
     Mend(u32, MendWork, MendReply),
@@ -139,6 +140,8 @@ struct Asked {
     views: Vec<oneshot::Sender<Vec<PartitionView>>>,
     kept: Vec<(KeptWork, KeptReply)>,
     mend: Vec<(u32, MendWork, MendReply)>,
+    /// Of the records, until their turns are done.
+    room: Vec<TakenRoom>,
 }
 
 /// What came of what was asked of one turn.
@@ -210,7 +213,10 @@ impl Shard {
     ) -> bool {
         match work {
             ShardWork::Write(number, write) => turns.entry(number).or_default().writes.push(write),
-            ShardWork::Records(read) => turns.entry(read.partition).or_default().records.push(read),
+            ShardWork::Records(read, room) => {
+                turns.entry(read.partition).or_default().records.push(read);
+                asked.room.push(room);
+            }
             ShardWork::Inspect(reply) => asked.views.push(reply),
             ShardWork::Kept(kept, reply) => asked.kept.push((kept, reply)),
             ShardWork::Mend(number, work, reply) => asked.mend.push((number, work, reply)),

@@ -27,6 +27,7 @@ use super::members::Members;
 use super::nodes::{self, Follower, Kept, LastOwn, Led, Peers, check_share};
 use super::observe::{self, Observer, ShadowQueue};
 use super::publisher::{self, Feeds};
+use super::queue::ShardQueue;
 use super::readers::{OpenError, Opened, Readers, Threads, wanted};
 use super::shard::{Shard, ShardWork};
 use super::startup::{self, Lead, Startup};
@@ -489,10 +490,10 @@ fn run_shards(
     tickets: &SyncSender<Ticket>,
     feeds: &Arc<Feeds>,
     threads: &Threads,
-) -> Vec<SyncSender<ShardWork>> {
+) -> Vec<ShardQueue> {
     let count = SHARDS_MAX.min(shared.site.partitions.get()) as usize;
-    let queues: Vec<(SyncSender<ShardWork>, Receiver<ShardWork>)> =
-        (0..count).map(|_| sync_channel(shared.limits.queue)).collect();
+    let queues: Vec<(ShardQueue, Receiver<ShardWork>)> =
+        (0..count).map(|_| ShardQueue::new(shared.limits.queue)).collect();
     let shards = queues.iter().map(|(send, _)| send.clone()).collect();
     let mut by_shard: Vec<Vec<PartitionApplier>> = (0..count).map(|_| Vec::new()).collect();
     for applier in partitions {

@@ -18,6 +18,7 @@ use super::form::{Text, texts};
 use super::peers::Peers;
 use crate::api::NODE_EXCHANGE;
 use crate::region::controller::{ControlWork, self_tested};
+use crate::region::queue::ShardQueue;
 use crate::region::readers::Readers;
 use crate::region::shard::ShardWork;
 use crate::region::status::ControlView;
@@ -54,7 +55,7 @@ struct Pending {
 pub(in crate::region) struct Follower {
     pub(in crate::region) shared: Arc<Shared>,
     pub(in crate::region) peers: Arc<Peers>,
-    pub(in crate::region) shards: Vec<SyncSender<ShardWork>>,
+    pub(in crate::region) shards: Vec<ShardQueue>,
     /// For those who load, test and search, to say how it went.
     pub(in crate::region) own: SyncSender<ControlWork>,
     pub(in crate::region) readers: Readers,
@@ -102,7 +103,7 @@ impl Follower {
     /// A node that goes by what it kept, whose row partitions were restored and told that already.
     pub(in crate::region) fn new(
         (shared, peers): (Arc<Shared>, Arc<Peers>),
-        shards: Vec<SyncSender<ShardWork>>,
+        shards: Vec<ShardQueue>,
         own: SyncSender<ControlWork>,
         readers: Readers,
         (kept, here): (Option<Kept>, BTreeSet<FunctionVersion>),
