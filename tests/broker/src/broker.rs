@@ -156,6 +156,22 @@ impl Broker {
         Ok(true)
     }
 
+    /// Stops it where it is, until [`Broker::resume`]. Answers false if it did not run.
+    ///
+    /// # Errors
+    /// The signal cannot be sent.
+    pub fn pause(&self) -> Result<bool> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Has it go on. Answers false if it did not run.
+    ///
+    /// # Errors
+    /// The signal cannot be sent.
+    pub fn resume(&self) -> Result<bool> {
+        self.signal(Signal::CONT)
+    }
+
     /// Removes all that it has kept.
     ///
     /// # Errors
@@ -177,7 +193,7 @@ impl Broker {
         match kill_process(pid, signal) {
             Ok(()) => Ok(true),
             Err(rustix::io::Errno::SRCH) => Ok(false),
-            Err(error) => Err(error).with_context(|| format!("end broker {}", self.name)),
+            Err(error) => Err(error).with_context(|| format!("send broker {} a signal", self.name)),
         }
     }
 

@@ -7,8 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 use syncline_harness::{PATIENCE, Process, Rng, Serve, wait_for};
 
 use crate::console;
+use crate::foreign::Foreign;
 use crate::members;
-use crate::poison::{Foreign, Poison};
+use crate::operated;
+use crate::poison::Poison;
 use crate::rollouts;
 use crate::run::Options;
 use crate::scene::{Scene, copy, link};
@@ -17,11 +19,11 @@ use crate::writers::Writers;
 
 /// How long a process is stopped where it is: longer than it takes to call it silent, and than
 /// any interval of polling.
-const PAUSED: Duration = Duration::from_secs(6);
+pub(crate) const PAUSED: Duration = Duration::from_secs(6);
 /// How often a region that passes on what it hears is killed.
 const FORWARDER_KILLS: usize = 8;
 /// Writes that clients make between two faults.
-const SOME_WRITES: usize = 40;
+pub(crate) const SOME_WRITES: usize = 40;
 
 /// Something that goes wrong, while clients write.
 pub struct Scenario {
@@ -101,6 +103,30 @@ pub const SCENARIOS: &[Scenario] = &[
         what: "the topic of a region is deleted while it writes",
         topology: Topology::Direct,
         strike: topic_deleted,
+    },
+    Scenario {
+        name: "drain",
+        what: "SIGTERM of one region after the other, under load",
+        topology: Topology::Direct,
+        strike: operated::drained,
+    },
+    Scenario {
+        name: "broker-paused",
+        what: "SIGSTOP of a broker",
+        topology: Topology::Direct,
+        strike: operated::broker_paused,
+    },
+    Scenario {
+        name: "expired",
+        what: "records are gone from a region's topic before all others have read them",
+        topology: Topology::Direct,
+        strike: operated::records_expired,
+    },
+    Scenario {
+        name: "topic-settings",
+        what: "a region's topic takes no records of their size for a while, and has more partitions then",
+        topology: Topology::Direct,
+        strike: operated::topic_altered,
     },
     Scenario {
         name: "second-process",

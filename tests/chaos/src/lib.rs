@@ -8,8 +8,10 @@
 
 mod console;
 mod faults;
+mod foreign;
 mod ledger;
 mod members;
+mod operated;
 mod over_kafka;
 mod poison;
 mod rollouts;
