@@ -20,22 +20,27 @@ pub struct Moment {
     /// Milliseconds since 1970: what HLCs and notes go by. The peers' time, where the wall clock is
     /// too far ahead of it.
     pub now_ms: u64,
-    /// By how much the wall clock is too far ahead for local writes to be taken.
+    /// What the wall clock shows.
+    pub wall_ms: u64,
+    /// By how much it is too far ahead for local writes to be taken.
     pub ahead_ms: Option<u64>,
 }
 
 impl Moment {
     /// A moment by a wall clock that is believed.
     pub fn of(now_ms: u64) -> Self {
-        Self { now_ms, ahead_ms: None }
+        Self { now_ms, wall_ms: now_ms, ahead_ms: None }
     }
 
     /// What a heartbeat of this moment says of the wall clock.
     pub(crate) fn tell(&self, beat: Option<&mut Heartbeat>) {
-        let (Some(beat), Some(ahead_ms)) = (beat, self.ahead_ms) else { return };
-        let wall_ms = self.now_ms.saturating_add(ahead_ms);
-        if !planted::is(Bug::SkewedClockHides) {
-            beat.clock_ahead_ms = wall_ms.saturating_sub(beat.hlc.millis());
+        let Some(beat) = beat else { return };
+        let hides = match self.ahead_ms {
+            Some(_) => planted::is(Bug::SkewedClockHides),
+            None => planted::is(Bug::DraggedClockTells),
+        };
+        if !hides {
+            beat.wall_ms = self.wall_ms;
         }
     }
 }
@@ -214,6 +219,7 @@ impl<S> Site<S> {
                 let writes = planted::is(Bug::SkewedClockWrites);
                 Moment {
                     now_ms: if ticks { wall_ms } else { reference_ms },
+                    wall_ms,
                     ahead_ms: (!writes).then_some(by_ms),
                 }
             }

@@ -293,7 +293,7 @@ fn a_heartbeat_of_another_day_says_nothing_now() {
         watermarks: VersionVector::new(),
         taken: VersionVector::new(),
         evidence: Evidence::default(),
-        clock_ahead_ms: 0,
+        wall_ms: 0,
     };
     world.keep(&kept(4, &encode_heartbeat(&beat)));
     assert_eq!(world.replay(4), replayed(Replayed::Duplicate));

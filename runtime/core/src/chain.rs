@@ -506,7 +506,8 @@ impl Chains {
         }
         let (region, prev, taken) = (self.me.clone(), self.own_change, self.taken());
         let evidence = Evidence::default();
-        Heartbeat { region, hlc, prev, watermarks, taken, evidence, clock_ahead_ms: 0 }
+        let wall_ms = hlc.millis();
+        Heartbeat { region, hlc, prev, watermarks, taken, evidence, wall_ms }
     }
 
     /// Forgets the outstanding changes that every region has taken. Answers up to where, if that
@@ -632,7 +633,7 @@ mod tests {
             watermarks: VersionVector::new(),
             taken: of_others,
             evidence: Evidence::default(),
-            clock_ahead_ms: 0,
+            wall_ms: 0,
         }
     }
 

@@ -169,9 +169,9 @@ pub struct Heartbeat {
     pub taken: VersionVector,
     /// What others compare with what they have; nothing in the control partition.
     pub evidence: Evidence,
-    /// By how many milliseconds the region's wall clock is ahead of `hlc`, where it is not believed;
-    /// zero: it is.
-    pub clock_ahead_ms: u64,
+    /// What the region's wall clock showed, in milliseconds since 1970. `hlc` is later where the region
+    /// has heard of later ones, and earlier where it does not believe its clock.
+    pub wall_ms: u64,
 }
 
 impl Heartbeat {

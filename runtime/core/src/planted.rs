@@ -67,6 +67,8 @@ bugs! {
     SkewedClockWrites => "skewed-clock-writes",
     /// A region whose wall clock is too far ahead does not say so to the others.
     SkewedClockHides => "skewed-clock-hides",
+    /// A region gives its HLC for the time, though it was dragged ahead of its wall clock.
+    DraggedClockTells => "dragged-clock-tells",
     /// What a peer said last counts for its time, however long that was on its way.
     LastClockCounts => "last-clock-counts",
     /// What a peer said before the start counts for its time.

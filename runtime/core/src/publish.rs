@@ -259,7 +259,7 @@ mod tests {
             watermarks: VersionVector::new(),
             taken: VersionVector::new(),
             evidence: Evidence::default(),
-            clock_ahead_ms: 0,
+            wall_ms: 0,
         }
     }
 

@@ -128,7 +128,7 @@ mod tests {
             watermarks: of_me(knows),
             taken: of_me(has_taken),
             evidence: crate::Evidence::default(),
-            clock_ahead_ms: 0,
+            wall_ms: 0,
         }
     }
 

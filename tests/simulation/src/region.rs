@@ -77,6 +77,8 @@ pub struct SimRegion {
     pub running: Option<Running>,
     /// By how much its wall clock is off, in milliseconds.
     pub skew_ms: i64,
+    /// The most that its wall clock has ever shown, milliseconds since 1970.
+    pub wall_most_ms: u64,
     /// Its engine answers nothing.
     pub engine_fails: bool,
     /// Its engine gives other bytes for some conflicts.
@@ -99,6 +101,7 @@ impl SimRegion {
             store,
             running: None,
             skew_ms,
+            wall_most_ms: 0,
             engine_fails: false,
             engine_lies: false,
             unpaused: Vec::new(),

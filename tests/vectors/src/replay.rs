@@ -47,7 +47,7 @@ fn logs(vector: &Vector) -> Result<BTreeMap<RegionId, Vec<Sent>>> {
             watermarks,
             taken,
             evidence,
-            clock_ahead_ms: 0,
+            wall_ms: hlc.millis(),
         })
     };
     for change in &vector.changes {

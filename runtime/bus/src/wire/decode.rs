@@ -164,7 +164,7 @@ struct HeartbeatJson<'a> {
     #[serde(borrow, default)]
     state: Option<&'a RawValue>,
     #[serde(default)]
-    clock_ahead_ms: u64,
+    wall_ms: Option<u64>,
     region_tags: Tags,
 }
 
@@ -183,7 +183,7 @@ fn heartbeat(envelope: &Envelope, headers: &Headers<'_>, json: &str) -> Result<H
         watermarks: json.watermarks.0,
         taken: json.taken.0,
         evidence: evidence::read(json.engine, json.outcomes, json.state)?,
-        clock_ahead_ms: json.clock_ahead_ms,
+        wall_ms: json.wall_ms.unwrap_or(id.hlc.millis()),
     };
     beat.check().map_err(|error| error.to_string())?;
     Ok(beat)

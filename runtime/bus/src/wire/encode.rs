@@ -59,8 +59,8 @@ pub fn encode_tagged_heartbeat(beat: &Heartbeat, tags: &[RegionId]) -> Envelope 
     json.vector("watermarks", &beat.watermarks);
     json.vector("taken", &beat.taken);
     evidence::encode(&mut json, &beat.evidence);
-    if beat.clock_ahead_ms > 0 {
-        json.number("clock_ahead_ms", beat.clock_ahead_ms);
+    if beat.wall_ms != beat.hlc.millis() {
+        json.number("wall_ms", beat.wall_ms);
     }
     json.tags(&beat.region, tags);
     let event_id = ChangeId { hlc: beat.hlc, region: beat.region.clone() }.event_id();

@@ -99,13 +99,13 @@ pub fn heartbeat() -> Heartbeat {
         ]),
         taken: vector(&[("eu-west-1#2", hlc(1_795_203_199_000, 7))]),
         evidence: Evidence::default(),
-        clock_ahead_ms: 0,
+        wall_ms: 1_795_203_213_000,
     }
 }
 
 /// Of a region whose wall clock is an hour ahead.
 pub fn heartbeat_ahead() -> Heartbeat {
-    Heartbeat { clock_ahead_ms: 3_600_000, ..heartbeat() }
+    Heartbeat { wall_ms: 1_795_206_813_000, ..heartbeat() }
 }
 
 /// With all that others can compare.
@@ -397,16 +397,16 @@ pub fn any_change() -> impl Strategy<Value = ChangeRecord> {
 
 pub fn any_heartbeat() -> impl Strategy<Value = Heartbeat> {
     let vectors = (any_vector(Hlc::MAX), any_vector(Hlc::MAX));
-    let ahead = prop_oneof![Just(0), any::<u64>()];
-    (any_region(), any_chain(), vectors, any_evidence(), ahead).prop_map(
-        |(region, (hlc, prev), (watermarks, taken), evidence, clock_ahead_ms)| Heartbeat {
+    let wall = prop_oneof![Just(None), any::<Option<u64>>()];
+    (any_region(), any_chain(), vectors, any_evidence(), wall).prop_map(
+        |(region, (hlc, prev), (watermarks, taken), evidence, wall_ms)| Heartbeat {
             region,
             hlc,
             prev,
             watermarks,
             taken,
             evidence,
-            clock_ahead_ms,
+            wall_ms: wall_ms.unwrap_or(hlc.millis()),
         },
     )
 }

@@ -58,7 +58,7 @@ fn said(outcomes: &[ConflictRecord], at: u64, state: Option<u8>) -> Heartbeat {
             outcomes: outcomes.iter().filter_map(outcome).collect(),
             state,
         },
-        clock_ahead_ms: 0,
+        wall_ms: 0,
     }
 }
 

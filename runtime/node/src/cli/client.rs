@@ -18,8 +18,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// A page of the largest rows; a guard against what is no region.
 const ANSWER_BYTES_MAX: u64 = 1 << 30;
 /// All that may not stand as it is in a segment of a path or a value of a query.
-const RESERVED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// One region.
 pub(super) struct Client {

@@ -125,7 +125,7 @@ mod tests {
             watermarks: VersionVector::new(),
             taken: VersionVector::from_iter([(me.clone(), hlc(taken))]),
             evidence: Evidence::default(),
-            clock_ahead_ms: 0,
+            wall_ms: 0,
         };
         let lane = Lane::Changes(1);
         let last = LastOwn::new([(lane, hlc(5))]);

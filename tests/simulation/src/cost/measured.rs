@@ -322,7 +322,7 @@ impl Measured {
             watermarks: seen.clone(),
             taken: seen.clone(),
             evidence: Evidence::default(),
-            clock_ahead_ms: 0,
+            wall_ms: hlc.millis(),
         };
         let beats: Vec<Heartbeat> = self.authors.iter().zip(&beats).map(beat).collect();
         let own = tick(&self.clock);

@@ -4,23 +4,29 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use syncline_applier::{ControlRead, Moment, Read, Sorted};
 use syncline_bus::Lane;
-use syncline_core::RegionId;
+use syncline_core::{Hlc, RegionId};
 
 use super::World;
 use crate::region::Running;
 
-/// A record alone may have been on its way for long: so far a clock may be ahead before a region can
-/// be sure of it.
-const DOUBT_MS: u64 = 60_000;
+/// What a peer says so much later than before is of a backlog; so much earlier, of a clock that was set.
+const LATE_MS: i128 = 60_000;
+
+/// What one heartbeat of a peer said, and when it was heard.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    hlc: Hlc,
+    wall_ms: u64,
+    steady_ms: u64,
+}
 
 /// What a region has heard of others' clocks since its start, all of it.
 #[derive(Debug, Default)]
 pub struct Heard {
     /// From where on each log is heard since the start.
     fresh_from: BTreeMap<(RegionId, Lane), u64>,
-    /// What each peer has said, whether by its wall clock or not: how far it was ahead of the steady
-    /// clock, in milliseconds.
-    said: BTreeMap<RegionId, Vec<(bool, i128)>>,
+    /// What each peer has said.
+    said: BTreeMap<RegionId, Vec<Said>>,
     /// Peers of which one of them was heard since the start.
     fresh: BTreeSet<RegionId>,
     /// When the region last looked at its clock, it had to doubt it, and what the others' time was.
@@ -28,20 +34,37 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// The median, over those who were heard since the start, of the most that each has said since
-    /// it goes by its wall clock, or no longer does.
+    /// The median over those who were heard since the start.
     fn reference_ms(&self, steady_ms: u64) -> Option<u64> {
-        let mut most: Vec<i128> = Vec::new();
-        for peer in &self.fresh {
-            let said = self.said.get(peer).map(Vec::as_slice).unwrap_or_default();
-            let Some((last, _)) = said.last() else { continue };
-            let since = said.iter().rev().take_while(|(by_wall, _)| by_wall == last);
-            most.extend(since.map(|(_, ahead)| ahead).max());
-        }
-        most.sort_unstable();
-        let median = most.get(most.len() / 2)? + i128::from(steady_ms);
+        let said = self.fresh.iter().filter_map(|peer| self.said.get(peer));
+        let mut all: Vec<i128> = said.filter_map(|said| furthest(said)).collect();
+        all.sort_unstable();
+        let median = all.get(all.len() / 2)? + i128::from(steady_ms);
         Some(u64::try_from(median).unwrap_or_default())
     }
+}
+
+/// How far a peer's wall clock was ahead of the steady clock at most, since it was last set back; less a
+/// millisecond for each second in which it said less.
+fn furthest(said: &[Said]) -> Option<i128> {
+    let mut last: Option<Said> = None;
+    let mut furthest = i128::MIN;
+    for now in said {
+        if last.is_some_and(|last| now.hlc <= last.hlc) {
+            continue;
+        }
+        let ahead = i128::from(now.wall_ms) - i128::from(now.steady_ms);
+        let before = last.replace(*now);
+        let is_set = |last: Said| i128::from(last.wall_ms) - i128::from(now.wall_ms) > LATE_MS;
+        if ahead >= furthest || before.is_some_and(is_set) {
+            furthest = ahead;
+        } else if furthest - ahead <= LATE_MS
+            && before.is_some_and(|last| last.steady_ms / 1000 != now.steady_ms / 1000)
+        {
+            furthest -= 1;
+        }
+    }
+    last.map(|_| furthest)
 }
 
 /// The regions whose logs are read.
@@ -73,11 +96,17 @@ impl World {
         }
         let is_fresh = position >= start;
         running.site.hear_clock(beat, steady, is_fresh);
-        let says = i128::from(beat.hlc.millis()) + i128::from(beat.clock_ahead_ms);
-        let said = (beat.clock_ahead_ms == 0, says - i128::from(steady));
+        let said = Said { hlc: beat.hlc, wall_ms: beat.wall_ms, steady_ms: steady };
         running.clocks.said.entry(from.clone()).or_default().push(said);
         if is_fresh {
             running.clocks.fresh.insert(from.clone());
+        }
+        let shown = self.regions.iter().find(|region| region.id == *from);
+        let furthest = shown.map_or(0, |region| region.wall_most_ms);
+        if self.setup.clock_bound_ms.is_some() && said.wall_ms > furthest {
+            self.fail("time", || {
+                format!("{from} says {}, its clock was never beyond {furthest}", said.wall_ms)
+            });
         }
     }
 
@@ -99,36 +128,35 @@ impl World {
         // What was drawn until now goes by what was known before.
         self.check_drawn(region);
         let (wall, steady) = (self.regions[region].wall_ms(self.now_ms), self.steady_ms());
+        let most = &mut self.regions[region].wall_most_ms;
+        *most = wall.max(*most);
         let bound = self.setup.clock_bound_ms;
         let Some(running) = self.running(region) else { return Moment::of(wall) };
         let (site, expected) = (&running.site, running.clocks.reference_ms(steady));
         let (moment, told) = (site.moment(wall, steady), site.peers_ms(steady));
-        let is_ahead = |by: u64| match (bound, expected) {
-            (Some(bound), Some(expected)) => {
-                wall > expected.saturating_add(bound).saturating_add(by)
-            }
+        let is_ahead = match (bound, expected) {
+            (Some(bound), Some(expected)) => wall > expected.saturating_add(bound),
             _ => false,
         };
-        let (may, must) = (is_ahead(0), is_ahead(DOUBT_MS));
         let name = site.region.clone();
         if told != expected {
             self.fail("time", || {
                 format!("{name} takes {told:?} for the others' time, they come to {expected:?}")
             });
-        } else if moment.ahead_ms.is_some() && !may {
+        } else if moment.ahead_ms.is_some() && !is_ahead {
             self.fail("time", || {
                 format!("{name} takes no writes, its clock at {wall}, the others' at {expected:?}")
             });
-        } else if moment.ahead_ms.is_none() && must {
+        } else if moment.ahead_ms.is_none() && is_ahead {
             self.fail("time", || {
                 format!("{name} takes writes, its clock at {wall}, the others' at {expected:?}")
             });
         }
-        if must {
+        if is_ahead {
             self.stats.state("a clock was not believed");
         }
         if let Some(running) = self.running(region) {
-            running.clocks.doubted = expected.filter(|_| must);
+            running.clocks.doubted = expected.filter(|_| is_ahead);
         }
         moment
     }
