@@ -188,7 +188,17 @@ pub trait Reader: Send {
 
     /// Reads a paused lane again.
     fn resume(&mut self, lane: Lane);
+
+    /// What keeps the log from being read now, where that is waited for rather than told as an
+    /// error of [`Reader::poll`]: a cluster that cannot be reached, or refuses. For people.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
+
+/// What is looked at where a cluster answers, and confirms nothing.
+const LOOK_AT_THE_BROKERS: &str =
+    "Look whether its brokers run, and whether min.insync.replicas copies are in sync";
 
 /// Why a bus could not do what it was asked.
 #[derive(Debug, Error)]
@@ -226,9 +236,12 @@ pub enum BusError {
         /// What is not understood.
         reason: String,
     },
-    /// No reader could read a record of this size. Nothing of the batch was taken.
-    #[error("produce record: it has {bytes} bytes, the limit is {limit}")]
+    /// No reader could read a record, or a page of a snapshot, of this size. Nothing of the batch
+    /// was taken.
+    #[error("write to {place}: a record has {bytes} bytes, the limit is {limit}")]
     TooLarge {
+        /// The lane and the topic, or the file.
+        place: String,
         /// Its size.
         bytes: usize,
         /// The largest that is taken.
@@ -257,18 +270,25 @@ pub enum BusError {
         report: String,
     },
     /// The records are on their way, but nobody has confirmed them yet.
-    #[error("produce records of {region}: {records} are not confirmed yet")]
+    #[error(
+        "produce records of {region}: not all are confirmed by {servers}. {}",
+        told.as_deref().unwrap_or(LOOK_AT_THE_BROKERS)
+    )]
     Unconfirmed {
         /// The region.
         region: RegionId,
-        /// How many.
-        records: usize,
+        /// Where its cluster is.
+        servers: String,
+        /// What the client said last.
+        told: Option<String>,
     },
     /// The cluster did not answer, or refused.
-    #[error("{action} (region {region})")]
+    #[error("{action} (region {region}, cluster {servers})")]
     Kafka {
         /// The region whose cluster it is.
         region: RegionId,
+        /// Where that is.
+        servers: String,
         /// What was to be done.
         action: &'static str,
         /// What the client said.

@@ -24,8 +24,9 @@
 //!   the *stall watchdog*. It also looks now and then whether a topic is still the one it was.
 //! - A snapshot for a region that joins is a topic of its donor's cluster, with one partition:
 //!   `syncline.snapshot.<donor>.<joiner>`. It is there while the region joins.
-//! - A cluster that cannot be reached is no error of a reader: it is waited for, and the log says so
-//!   once. Likewise a publisher starts without its cluster, and makes and checks the topics later.
+//! - A cluster that cannot be reached is no error of a reader: it is waited for, and
+//!   [`Reader::trouble`] says why. Likewise a publisher starts without its cluster, and makes and
+//!   checks the topics later.
 //!
 //! [`Bus::publisher`] gives a log one owner within this process. Kafka has no lock that another
 //! process would respect without taking it from the first; there it is the region's data folder
@@ -46,17 +47,16 @@ mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
 use syncline_core::{PartitionCount, RegionId};
 
 pub use client::Cluster;
 pub use topics::{TopicSettings, TopicsFound};
 
 use crate::{Bus, BusError, Lane, Publisher, Reader, SnapshotReader, SnapshotWriter};
-use client::Told;
+use client::{Failed, Told};
 use place::Place;
 
 /// The first part of every topic's name.
@@ -65,6 +65,9 @@ const TOPIC_PREFIX: &str = "syncline";
 /// How long one question to a cluster may take. Whoever asks tries again, so this only bounds how
 /// long a thread is busy with a cluster that is dark.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a client that got no answer is let tell why.
+const TELL_WAIT: Duration = Duration::from_millis(100);
 
 /// How long [`Bus::ends`] and [`Bus::tails`] wait for a cluster.
 const ENDS_WAIT: Duration = Duration::from_secs(10);
@@ -248,10 +251,23 @@ impl Log {
         [(&self.changes, self.partitions), (&self.control, 1)]
     }
 
-    /// A client that only asks.
-    fn asking(&self) -> Result<BaseConsumer<Told>, BusError> {
+    /// Asks by a client that does nothing else. Where no answer comes, the error says why.
+    fn ask<T>(
+        &self,
+        ask: impl FnOnce(&BaseConsumer<Told>) -> Result<T, BusError>,
+    ) -> Result<T, BusError> {
         let config = self.cluster.config();
-        config.create_with_context(Told).map_err(self.failed("connect to its cluster"))
+        let asking: BaseConsumer<Told> = config
+            .create_with_context(Told::default())
+            .map_err(self.failed("connect to its cluster"))?;
+        ask(&asking).map_err(|error| {
+            // It tells what is wrong when it is polled.
+            let until = Instant::now() + TELL_WAIT;
+            while Instant::now() < until {
+                let _ = asking.poll(until.saturating_duration_since(Instant::now()));
+            }
+            client::after(error, asking.context())
+        })
     }
 
     /// Which of the topics are there. One with another number of partitions is refused.
@@ -277,22 +293,29 @@ impl Log {
     /// For every lane a position, of the offsets at which its log begins and ends; 0 where there is
     /// none.
     fn places(&self, offset: impl Fn(u64, u64) -> u64) -> Result<Vec<(Lane, u64)>, BusError> {
-        let asking = self.asking()?;
-        let found = self.describe(&asking, ENDS_WAIT)?;
-        let place = |lane| {
-            let (topic, partition) = self.address(lane)?;
-            let Some(described) = found.get(topic) else { return Ok((lane, 0)) };
-            let (start, end) = asking
-                .fetch_watermarks(topic, partition, ENDS_WAIT)
-                .map_err(self.failed("ask for the ends of a log"))?;
-            let offset = offset(start.max(0) as u64, end.max(0) as u64);
-            Ok((lane, Place { mark: described.mark, offset }.position()))
-        };
-        self.lanes().map(place).collect()
+        self.ask(|asking| {
+            let found = self.describe(asking, ENDS_WAIT)?;
+            let place = |lane| {
+                let (topic, partition) = self.address(lane)?;
+                let Some(described) = found.get(topic) else { return Ok((lane, 0)) };
+                let (start, end) = asking
+                    .fetch_watermarks(topic, partition, ENDS_WAIT)
+                    .map_err(|error| Failed::about(error, format!("{topic}/{partition}")))
+                    .map_err(self.failed("ask for the ends of a log"))?;
+                let offset = offset(start.max(0) as u64, end.max(0) as u64);
+                Ok((lane, Place { mark: described.mark, offset }.position()))
+            };
+            self.lanes().map(place).collect()
+        })
     }
 
-    fn failed(&self, action: &'static str) -> impl Fn(KafkaError) -> BusError + use<> {
-        let region = self.region.clone();
-        move |source| BusError::Kafka { region: region.clone(), action, source: Box::new(source) }
+    fn failed<E: Into<Failed>>(&self, action: &'static str) -> impl Fn(E) -> BusError + use<E> {
+        let (region, servers) = (self.region.clone(), self.cluster.bootstrap_servers.clone());
+        move |source| BusError::Kafka {
+            region: region.clone(),
+            servers: servers.clone(),
+            action,
+            source: Box::new(source.into()),
+        }
     }
 }

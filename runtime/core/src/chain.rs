@@ -304,6 +304,13 @@ impl Chains {
         }
         let verdict = link.judge_change(hlc, prev);
         link.counters.consumed += u64::from(verdict != ChangeVerdict::Fork);
+        if let Some(heard) = self.heard.get_mut(region) {
+            heard.lacks = match verdict {
+                ChangeVerdict::Taken => false,
+                ChangeVerdict::Gap => true,
+                ChangeVerdict::Duplicate | ChangeVerdict::Fork => heard.lacks,
+            };
+        }
         match verdict {
             ChangeVerdict::Taken => {
                 link.taken = hlc;
@@ -356,6 +363,12 @@ impl Chains {
         Received::Gap
     }
 
+    /// True while a change of a region is missing that what was read last of it stands behind.
+    pub(crate) fn lacks_of(&self, region: &RegionId) -> bool {
+        let is_live = self.links.get(region).is_some_and(|link| link.state == LinkState::Live);
+        is_live && self.heard.get(region).is_some_and(|heard| heard.lacks)
+    }
+
     /// True while changes of a region that is gone are still to come.
     pub(crate) fn has_cut(&self) -> bool {
         self.links.values().any(|link| matches!(link.state, LinkState::Cut(_)))
@@ -388,6 +401,7 @@ impl Chains {
             if took {
                 heard.watermarks.join(&beat.watermarks);
             }
+            heard.lacks = !took;
             let before = heard.taken.clone();
             heard.taken.join(&beat.taken);
             heard.silent = 0;
@@ -635,6 +649,32 @@ mod tests {
             evidence: Evidence::default(),
             wall_ms: 0,
         }
+    }
+
+    #[test]
+    fn a_change_is_missing_until_it_comes() {
+        let (mut chains, b) = (chains(), region("b"));
+        let change = |at| ChangeId { hlc: hlc(at), region: region("b") };
+        assert!(!chains.lacks_of(&b));
+        chains.hear(&b, &beat(30, 20, 0));
+        assert!(chains.lacks_of(&b));
+        // What is known says nothing of what is missing.
+        chains.hear(&b, &beat(0, 0, 0));
+        chains.take(&b, &change(0), hlc(0), false);
+        assert!(chains.lacks_of(&b));
+        chains.take(&b, &change(10), hlc(0), false);
+        assert!(!chains.lacks_of(&b));
+        chains.take(&b, &change(30), hlc(20), false);
+        assert!(chains.lacks_of(&b));
+        chains.take(&b, &change(20), hlc(10), false);
+        chains.hear(&b, &beat(40, 20, 0));
+        assert!(!chains.lacks_of(&b) && !chains.lacks_of(&region("c")));
+        // Nothing is awaited of a region that is being evicted.
+        chains.take(&b, &change(60), hlc(50), false);
+        if let Some(link) = chains.links.get_mut(&b) {
+            link.state = LinkState::Fenced;
+        }
+        assert!(!chains.lacks_of(&b));
     }
 
     #[test]

@@ -227,6 +227,12 @@ impl ControlPartition {
         self.chains.links.iter()
     }
 
+    /// True while a record of a region is missing that what was read last of it stands behind. It is
+    /// sent again.
+    pub fn lacks_of(&self, region: &RegionId) -> bool {
+        self.chains.lacks_of(region)
+    }
+
     /// Where to go on reading a region's control log.
     pub fn position(&self, source: &RegionId) -> Option<u64> {
         self.positions.get(source).copied()

@@ -164,6 +164,12 @@ impl Partition {
             && (!self.is_full(region) || self.chains.reads_full(region))
     }
 
+    /// True while a change of a region is missing that what was read last of it stands behind. It is
+    /// sent again.
+    pub fn lacks_of(&self, region: &RegionId) -> bool {
+        self.chains.lacks_of(region)
+    }
+
     fn is_full(&self, region: &RegionId) -> bool {
         self.waiting.count_of(region) >= self.setup.waiting_per_link_max
     }

@@ -1,15 +1,18 @@
 //! What people should look after, from how a region stands. Nothing is kept of it: an alert is there
 //! as long as what it says is true.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use syncline_bus::Lane;
 use syncline_core::{Divergence, FunctionVersion, MembershipChange, RegionId};
 use syncline_store::kv::quarantine::QuarantineCount;
 
 use crate::config::{LimitsConfig, ranges};
 use crate::region::{
-    ClockView, DarkNode, LinkView, Members, PartitionView, clock_ahead, waits_for, way_back,
+    ClockView, DarkNode, LinkView, Members, MovedView, PartitionView, clock_ahead, waits_for,
+    way_back,
 };
+use crate::text::rfc3339;
 
 /// The kinds of alerts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,12 +20,15 @@ use crate::region::{
 pub enum AlertCode {
     RegionStopped,
     RegionEvicted,
+    DiskFull,
+    LogUnwritable,
     WritesRefused,
     ClockAhead,
     Divergence,
     LinkStopped,
     LinkUnreadable,
     LinkFull,
+    LinkGap,
     ProfileMissing,
     NodeDark,
     RegionSilent,
@@ -41,15 +47,18 @@ pub const WARNING: &str = "warning";
 
 impl AlertCode {
     /// Every kind, the most pressing first.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::RegionStopped,
         Self::RegionEvicted,
+        Self::DiskFull,
+        Self::LogUnwritable,
         Self::WritesRefused,
         Self::ClockAhead,
         Self::Divergence,
         Self::LinkStopped,
         Self::LinkUnreadable,
         Self::LinkFull,
+        Self::LinkGap,
         Self::ProfileMissing,
         Self::NodeDark,
         Self::RegionSilent,
@@ -59,62 +68,89 @@ impl AlertCode {
 
     /// The stable word, how pressing it is, and what it means.
     pub fn parts(self) -> (&'static str, &'static str, &'static str) {
+        let (word, meaning) = self.words();
+        (word, self.severity(), meaning)
+    }
+
+    const fn severity(self) -> &'static str {
         match self {
-            Self::RegionStopped => (
-                "region-stopped",
-                CRITICAL,
-                "this region cannot go on, and has to be started again",
-            ),
+            Self::RegionStopped
+            | Self::RegionEvicted
+            | Self::DiskFull
+            | Self::LogUnwritable
+            | Self::WritesRefused
+            | Self::ClockAhead
+            | Self::Divergence
+            | Self::LinkStopped
+            | Self::LinkGap
+            | Self::ProfileMissing
+            | Self::NodeDark => CRITICAL,
+            Self::LinkUnreadable
+            | Self::LinkFull
+            | Self::RegionSilent
+            | Self::RecordsQuarantined
+            | Self::MembershipWaits => WARNING,
+        }
+    }
+
+    const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::RegionStopped => {
+                ("region-stopped", "this region cannot go on, and has to be started again")
+            }
             Self::RegionEvicted => (
                 "region-evicted",
-                CRITICAL,
                 "the other regions say that this one is gone: it takes no writes, and is not read",
+            ),
+            Self::DiskFull => (
+                "disk-full",
+                "there is no space on this region's disk: nothing is taken until there is",
+            ),
+            Self::LogUnwritable => (
+                "log-unwritable",
+                "this region's own log cannot be written: no other region gets its changes",
             ),
             Self::WritesRefused => (
                 "writes-refused",
-                CRITICAL,
-                "local writes are refused until the named region confirms what it was sent",
+                "local writes are refused until the named region confirms what it was sent; \
+                 if that is this one, until its own log can be written",
             ),
             Self::ClockAhead => (
                 "clock-ahead",
-                CRITICAL,
                 "local writes are refused, as this region's wall clock is ahead of the others'",
             ),
-            Self::Divergence => (
-                "divergence",
-                CRITICAL,
-                "this region and the named one hold what cannot be both right",
-            ),
-            Self::LinkStopped => {
-                ("link-stopped", CRITICAL, "the named region's log is read no more")
+            Self::Divergence => {
+                ("divergence", "this region and the named one hold what cannot be both right")
             }
+            Self::LinkStopped => ("link-stopped", "the named region's log is read no more"),
             Self::LinkUnreadable => {
-                ("link-unreadable", WARNING, "the named region's log cannot be read for now")
+                ("link-unreadable", "the named region's log cannot be read for now")
             }
             Self::LinkFull => (
                 "link-full",
-                WARNING,
                 "so many changes of the named region wait that its log is not read for now",
+            ),
+            Self::LinkGap => (
+                "link-gap",
+                "changes of the named region are missing, and do not come: those behind them are \
+                 not taken",
             ),
             Self::ProfileMissing => (
                 "profile-missing",
-                CRITICAL,
                 "what the named merge function is to decide waits: this build may not run it",
             ),
             Self::NodeDark => (
                 "node-dark",
-                CRITICAL,
-                "the named node of this region does not answer: its rows can be neither read nor written here",
+                "the named node of this region does not answer: its rows can be neither read nor \
+                 written here",
             ),
-            Self::RegionSilent => ("region-silent", WARNING, "the named region is not heard"),
+            Self::RegionSilent => ("region-silent", "the named region is not heard"),
             Self::RecordsQuarantined => (
                 "records-quarantined",
-                WARNING,
                 "records of the named region could not be read, and are kept",
             ),
             Self::MembershipWaits => (
                 "membership-waits",
-                WARNING,
                 "a change of the regions has waited for the named region for more than a minute",
             ),
         }
@@ -141,6 +177,10 @@ pub struct Standing<'a> {
     pub region: &'a RegionId,
     /// Why it cannot go on, and since when.
     pub fatal: Option<(String, u64)>,
+    /// Why its disk takes nothing, and since when.
+    pub disk_full: Option<(String, u64)>,
+    /// Why its own log cannot be written, and since when.
+    pub own_log: Option<(String, u64)>,
     /// Which regions there are.
     pub members: &'a Members,
     /// The wall clock, in milliseconds since 1970.
@@ -166,13 +206,17 @@ pub struct Standing<'a> {
 /// All that somebody should look after, the most pressing first.
 pub fn alerts(standing: &Standing<'_>) -> Vec<Alert> {
     let mut alerts = Vec::new();
-    if let Some((reason, since)) = &standing.fatal {
-        alerts.push(Alert {
-            code: AlertCode::RegionStopped,
+    for (code, what) in [
+        (AlertCode::RegionStopped, &standing.fatal),
+        (AlertCode::DiskFull, &standing.disk_full),
+        (AlertCode::LogUnwritable, &standing.own_log),
+    ] {
+        alerts.extend(what.iter().map(|(reason, since_ms)| Alert {
+            code,
             subject: standing.region.to_string(),
             detail: reason.clone(),
-            since_ms: Some(*since),
-        });
+            since_ms: Some(*since_ms),
+        }));
     }
     of_members(standing, &mut alerts);
     writes_refused(standing, &mut alerts);
@@ -261,8 +305,23 @@ pub fn no_writes(me: &RegionId, members: &Members) -> String {
 
 fn writes_refused(standing: &Standing<'_>, alerts: &mut Vec<Alert>) {
     let limit = standing.limits.unconfirmed_changes;
+    let refusing = || standing.views.iter().filter(|view| view.outstanding >= limit);
+    let of = standing.views.len();
+    if let (Some((_, since_ms)), count @ 1..) = (&standing.own_log, refusing().count()) {
+        // Nobody can confirm what does not get there, however the others are.
+        alerts.push(Alert {
+            code: AlertCode::WritesRefused,
+            subject: standing.region.to_string(),
+            detail: format!(
+                "{limit} changes, the limit unconfirmed_changes, are not confirmed in {count} of {of} \
+                 partitions, and cannot be while this region's own log cannot be written"
+            ),
+            since_ms: Some(*since_ms),
+        });
+        return;
+    }
     let mut behind: BTreeMap<&RegionId, (usize, u64)> = BTreeMap::new();
-    for view in standing.views.iter().filter(|view| view.outstanding >= limit) {
+    for view in refusing() {
         for region in &view.behind {
             let since = region.since.bits() >> 16;
             let (partitions, first) = behind.entry(&region.region).or_insert((0, since));
@@ -274,9 +333,8 @@ fn writes_refused(standing: &Standing<'_>, alerts: &mut Vec<Alert>) {
         code: AlertCode::WritesRefused,
         subject: region.to_string(),
         detail: format!(
-            "{limit} changes, the limit unconfirmed_changes, are not confirmed in {partitions} of {} \
-             partitions",
-            standing.views.len()
+            "{limit} changes, the limit unconfirmed_changes, are not confirmed in {partitions} of {of} \
+             partitions"
         ),
         since_ms: Some(since),
     }));
@@ -322,6 +380,38 @@ fn of_link(standing: &Standing<'_>, link: &LinkView, alerts: &mut Vec<Alert>) {
         );
         add(AlertCode::LinkFull, detail, link.full_since_ms);
     }
+    // Of a link that is full later changes are left out: they are sent again once it is not.
+    let is_full = |lane: &Lane| {
+        let of = |view: &&PartitionView| *lane == Lane::Changes(view.partition);
+        standing.views.iter().find(of).is_some_and(|view| waiting(&view) >= limit)
+    };
+    let lacks_in: Vec<&Lane> = link.lacks_in.iter().filter(|lane| !is_full(lane)).collect();
+    if !lacks_in.is_empty() {
+        add(AlertCode::LinkGap, gap(&lacks_in, link), link.lacks_since_ms);
+    }
+}
+
+/// Where something is missing, and what may have to do with it.
+fn gap(lanes: &[&Lane], link: &LinkView) -> String {
+    let partitions: BTreeSet<u32> = lanes
+        .iter()
+        .filter_map(|lane| match lane {
+            Lane::Changes(partition) => Some(*partition),
+            Lane::Control => None,
+        })
+        .collect();
+    let control = lanes.contains(&&Lane::Control).then(|| "control records".to_owned());
+    let rows = (!partitions.is_empty())
+        .then(|| format!("changes in the partitions {}", ranges(&partitions)));
+    let what: Vec<String> = rows.into_iter().chain(control).collect();
+    let mut detail = format!(
+        "{} are missing, and were not sent again for more than a minute",
+        what.join(" and ")
+    );
+    if let Some(MovedView { lane, reason, at_ms }) = &link.moved {
+        detail += &format!(". Of its log, in {lane}, at {}: {reason}", rfc3339(*at_ms));
+    }
+    detail
 }
 
 /// One for each other region, with the first that was found.

@@ -15,6 +15,7 @@
 mod aside;
 mod clock;
 mod controller;
+mod disk;
 mod donor;
 mod failpoint;
 mod joiner;
@@ -23,6 +24,7 @@ mod members;
 mod merging;
 mod nodes;
 mod observe;
+mod own_log;
 mod publisher;
 mod queue;
 mod reader;
@@ -72,16 +74,18 @@ pub use rollouts::{DeployError, Deployed, GateView, PLAN_CONFLICTS_MAX, RolloutV
 pub use shard::{Acknowledged, KeptError, WriteError};
 pub use start::StartError;
 pub use startup::Awaited;
-pub use status::{ControlView, LinkView, PartitionView};
+pub use status::{ControlView, LinkView, MovedView, PartitionView};
 pub use tally::{COUNTED_SERIES_MAX, COUNTED_VERSIONS_MAX, Counted, VersionCounts};
 pub use verification::{VERIFY_MS_MAX, VerifyError};
 pub use versions::VersionStanding;
 
 use crate::config::{LimitsConfig, Nodes};
 use controller::ControlWork;
+use disk::Disk;
 use links::LinkStates;
 use nodes::LastOwn;
 use observe::Observer;
+use own_log::OwnLog;
 use queue::ShardQueue;
 use readers::Threads;
 use shard::ShardWork;
@@ -164,6 +168,8 @@ pub(crate) struct Shared {
     /// What is done for a region that joins.
     donation: Mutex<Option<Donation>>,
     pub(crate) stopping: AtomicBool,
+    own_log: OwnLog,
+    disk: Disk,
     /// Why the region can go on no longer, and since when; set once.
     fatal: Mutex<Option<(String, u64)>>,
 }

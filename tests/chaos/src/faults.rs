@@ -295,7 +295,8 @@ fn dark(scene: &mut Scene, writers: &Writers, strike: &mut Strike<'_>) -> Result
     writers.wait_for_more(SOME_WRITES)?;
     for other in scene.serves.iter().filter(|other| other.region.name != region.name) {
         let state = link(&other.region, &region.name)?["link"].clone();
-        ensure!(state == "silent", "{} says that {} is {state}", other.region.name, region.name);
+        let is_dark = state == "unreadable" || state == "silent";
+        ensure!(is_dark, "{} says that {} is {state}", other.region.name, region.name);
     }
     scene.start_broker(number)?;
     writers.wait_for_more(SOME_WRITES)

@@ -78,7 +78,8 @@ impl Publisher for EmbeddedPublisher {
             let headers = envelope.headers.iter().map(|(name, value)| name.len() + value.len() + 8);
             let bytes = envelope.payload.len() + envelope.key.len() + headers.sum::<usize>() + 32;
             if bytes > BODY_BYTES_MAX {
-                return Err(BusError::TooLarge { bytes, limit: BODY_BYTES_MAX });
+                let place = format!("lane {lane} of {}", self.log.region);
+                return Err(BusError::TooLarge { place, bytes, limit: BODY_BYTES_MAX });
             }
         }
         let appended = self.append(records);

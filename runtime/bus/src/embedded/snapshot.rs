@@ -63,7 +63,8 @@ impl SnapshotWriter for Writer {
         for page in pages {
             if page.len() > SNAPSHOT_PAGE_BYTES_MAX {
                 let (bytes, limit) = (page.len(), SNAPSHOT_PAGE_BYTES_MAX);
-                return Err(BusError::TooLarge { bytes, limit });
+                let place = self.path.display().to_string();
+                return Err(BusError::TooLarge { place, bytes, limit });
             }
             let length = page.len() as u32;
             bytes.extend_from_slice([length, !length].map(u32::to_be_bytes).as_flattened());

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 
 use super::topics::MESSAGE_BYTES_MAX;
 use crate::BusError;
@@ -126,8 +129,120 @@ impl Cluster {
     }
 }
 
-/// Passes on to our log what a client tells.
-pub(super) struct Told;
+/// An error that is older than this does not explain what fails now. The client says each once in 30
+/// seconds.
+const TOLD_FOR: Duration = Duration::from_secs(90);
+/// Of several brokers that fail in several ways one is told for so long.
+const TELL_ONE_FOR: Duration = Duration::from_secs(10);
+
+/// Passes on to our log what a client tells, and keeps the last error: what it answers when it is
+/// asked something says no more than that the time is up.
+#[derive(Clone, Default)]
+pub(super) struct Told(Arc<Mutex<Option<Heard>>>);
+
+struct Heard {
+    at: Instant,
+    code: Option<RDKafkaErrorCode>,
+    what: String,
+}
+
+impl Told {
+    /// The last error that is not too old to explain what fails now.
+    pub(super) fn last(&self) -> Option<String> {
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = heard.as_ref().filter(|heard| heard.at.elapsed() < TOLD_FOR);
+        fresh.map(|heard| heard.what.clone())
+    }
+
+    fn keep(&self, code: Option<RDKafkaErrorCode>, reason: &str) {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // That no broker is left follows from what each of them said.
+        let says_less = code == Some(RDKafkaErrorCode::AllBrokersDown);
+        let keeps = heard.as_ref().is_some_and(|heard| {
+            let kept_for = if says_less { TOLD_FOR } else { TELL_ONE_FOR };
+            heard.code != Some(RDKafkaErrorCode::AllBrokersDown) && heard.at.elapsed() < kept_for
+        });
+        if !keeps {
+            let what = without_duration(reason).to_owned();
+            *heard = Some(Heard { at: Instant::now(), code, what });
+        }
+    }
+}
+
+/// Without how long it took, which is never the same: "(after 3ms in state CONNECT)".
+fn without_duration(reason: &str) -> &str {
+    reason.rfind(" (after ").map_or(reason, |at| &reason[..at])
+}
+
+/// What a cluster or its client answered: the source of each [`BusError::Kafka`].
+#[derive(Debug)]
+pub(super) struct Failed {
+    error: Box<KafkaError>,
+    /// The topic that it is about, where the error does not say.
+    about: Option<String>,
+    /// What the client had said shortly before.
+    told: Option<String>,
+}
+
+impl From<KafkaError> for Failed {
+    fn from(error: KafkaError) -> Self {
+        Self { error: Box::new(error), about: None, told: None }
+    }
+}
+
+impl Failed {
+    pub(super) fn about(error: KafkaError, about: impl Into<String>) -> Self {
+        Self { error: Box::new(error), about: Some(about.into()), told: None }
+    }
+
+    pub(super) fn after(error: KafkaError, told: &Told) -> Self {
+        Self { error: Box::new(error), about: None, told: told.last() }
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.told, &self.about) {
+            (Some(told), _) if is_vague(&self.error) => f.write_str(told),
+            (_, Some(about)) => write!(f, "{about}: {}", self.error),
+            _ => self.error.fmt(f),
+        }
+    }
+}
+
+/// The same error, with what the client had said shortly before.
+pub(super) fn after(error: BusError, told: &Told) -> BusError {
+    let BusError::Kafka { region, servers, action, source } = error else { return error };
+    let source = match source.downcast::<Failed>() {
+        Ok(failed) => Box::new(Failed { told: told.last(), ..*failed }),
+        Err(source) => source,
+    };
+    BusError::Kafka { region, servers, action, source }
+}
+
+impl std::error::Error for Failed {}
+
+/// It only says that nothing came of it; what the client says of its connections says why.
+fn is_vague(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let code = match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        error => error.rdkafka_error_code(),
+    };
+    matches!(
+        code,
+        Some(
+            Code::OperationTimedOut
+                | Code::RequestTimedOut
+                | Code::MessageTimedOut
+                | Code::BrokerTransportFailure
+                | Code::AllBrokersDown
+                | Code::Resolve
+                | Code::Authentication
+                | Code::SSL
+        )
+    )
+}
 
 impl ClientContext for Told {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -146,8 +261,67 @@ impl ClientContext for Told {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.keep(error.rdkafka_error_code(), reason);
         tracing::info!(target: "librdkafka", %error, reason);
     }
 }
 
 impl ConsumerContext for Told {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use RDKafkaErrorCode as Code;
+
+    const REFUSED: &str =
+        "h:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: Connection refused";
+
+    fn error(told: &Told, code: Code, reason: &str) {
+        told.error(KafkaError::Global(code), reason);
+    }
+
+    #[test]
+    fn what_was_told_first_is_kept_for_a_while() {
+        let told = Told::default();
+        assert_eq!(told.last(), None);
+        error(&told, Code::AllBrokersDown, "1/1 brokers are down");
+        assert_eq!(told.last().as_deref(), Some("1/1 brokers are down"));
+        // It says more, and without what is never the same.
+        let refused = format!("{REFUSED} (after 3ms in state CONNECT)");
+        error(&told, Code::BrokerTransportFailure, &refused);
+        error(&told, Code::AllBrokersDown, "1/1 brokers are down");
+        error(&told, Code::Resolve, "another broker");
+        assert_eq!(told.last().as_deref(), Some(REFUSED));
+        let age = |by: Duration| {
+            let mut heard = told.0.lock().unwrap();
+            let heard = heard.as_mut().unwrap();
+            heard.at = heard.at.checked_sub(by).unwrap();
+        };
+        age(TELL_ONE_FOR);
+        error(&told, Code::AllBrokersDown, "1/1 brokers are down");
+        assert_eq!(told.last().as_deref(), Some(REFUSED));
+        error(&told, Code::Resolve, "another broker");
+        assert_eq!(told.last().as_deref(), Some("another broker"));
+        age(TOLD_FOR);
+        assert_eq!(told.last(), None);
+    }
+
+    #[test]
+    fn a_client_tells_why_where_the_cluster_says_nothing() {
+        let told = Told::default();
+        error(&told, Code::Authentication, "SASL authentication error: Authentication failed");
+        let after = |error| Failed::after(error, &told).to_string();
+        let timed_out = || KafkaError::AdminOp(Code::OperationTimedOut);
+        assert_eq!(after(timed_out()), "SASL authentication error: Authentication failed");
+        assert_eq!(
+            after(KafkaError::MetadataFetch(Code::BrokerTransportFailure)),
+            "SASL authentication error: Authentication failed"
+        );
+        // What the cluster itself says is more.
+        let refused = || KafkaError::AdminOp(Code::TopicAuthorizationFailed);
+        assert!(after(refused()).contains("TopicAuthorizationFailed"));
+        let about = Failed::about(refused(), "syncline.control.b").to_string();
+        assert!(about.starts_with("syncline.control.b: "), "{about}");
+        assert!(Failed::from(timed_out()).to_string().contains("OperationTimedOut"));
+    }
+}

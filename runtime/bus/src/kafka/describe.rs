@@ -12,6 +12,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::client::Failed;
 use super::place::Mark;
 
 /// A topic that is there.
@@ -39,8 +40,9 @@ pub(super) fn topics<C: ClientContext>(
     client: &Client<C>,
     names: &[&str],
     wait: Duration,
-) -> Result<BTreeMap<String, Described>, KafkaError> {
-    let names = names.iter().map(|name| CString::new(*name)).collect::<Result<Vec<_>, _>>()?;
+) -> Result<BTreeMap<String, Described>, Failed> {
+    let names = names.iter().map(|name| CString::new(*name)).collect::<Result<Vec<_>, _>>();
+    let names = names.map_err(KafkaError::from)?;
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let timeout = c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX);
     let native = client.native_ptr();
@@ -61,13 +63,13 @@ pub(super) fn topics<C: ClientContext>(
         rd_kafka_DescribeTopics(native, asked.0, options.0, queue.0);
         let event = rd_kafka_queue_poll(queue.0, timeout.saturating_add(SLACK_MS));
         if event.is_null() {
-            return Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut));
+            return Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut).into());
         }
         let event = Lent(event, rd_kafka_event_destroy);
         accepted(rd_kafka_event_error(event.0))?;
         let result = rd_kafka_event_DescribeTopics_result(event.0);
         if result.is_null() {
-            return Err(KafkaError::AdminOp(RDKafkaErrorCode::Fail));
+            return Err(KafkaError::AdminOp(RDKafkaErrorCode::Fail).into());
         }
         let mut count = 0;
         let found = rd_kafka_DescribeTopics_result_topics(result, &mut count);
@@ -89,10 +91,11 @@ const SLACK_MS: c_int = 500;
 /// The topic must be one of a result that is still held.
 unsafe fn one(
     topic: *const rd_kafka_TopicDescription_t,
-) -> Result<Option<(String, Described)>, KafkaError> {
+) -> Result<Option<(String, Described)>, Failed> {
     // SAFETY: the caller holds the result that all of these borrow from; each pointer is checked
     // where it may be null.
     unsafe {
+        let name = CStr::from_ptr(rd_kafka_TopicDescription_name(topic)).to_string_lossy();
         let error = rd_kafka_TopicDescription_error(topic);
         if !error.is_null() {
             match RDKafkaErrorCode::from(rd_kafka_error_code(error)) {
@@ -100,10 +103,9 @@ unsafe fn one(
                 RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
                     return Ok(None);
                 }
-                code => return Err(KafkaError::AdminOp(code)),
+                code => return Err(Failed::about(KafkaError::AdminOp(code), name)),
             }
         }
-        let name = CStr::from_ptr(rd_kafka_TopicDescription_name(topic));
         let mut partitions = 0;
         let list = rd_kafka_TopicDescription_partitions(topic, &mut partitions);
         let mut replicas = 0;
@@ -120,7 +122,7 @@ unsafe fn one(
         let bounded = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let (partitions, replicas) = (bounded(partitions), bounded(replicas));
         let described = Described { partitions, replicas, mark };
-        Ok(Some((name.to_string_lossy().into_owned(), described)))
+        Ok(Some((name.into_owned(), described)))
     }
 }
 

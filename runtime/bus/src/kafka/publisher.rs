@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
 };
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::Told;
+use super::client::{Failed, Told};
 use super::topics::{self, MESSAGE_BYTES_MAX};
 use super::{Log, Owner, TopicSettings};
 use crate::{BusError, Outgoing, Publisher};
@@ -43,10 +43,11 @@ impl KafkaPublisher {
         let mut opened = Self { log, settings, producer: None, deliveries, _owner: owner };
         match opened.connect() {
             Err(error @ BusError::Kafka { .. }) => {
-                // The region takes writes all the same; they wait in its outbox.
+                // The region takes writes all the same; they wait in its outbox. Whoever produces
+                // is told again.
                 let region = &opened.log.region;
                 let source = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(%region, %error, source, "the region's cluster is not there yet");
+                tracing::warn!(%region, %error, source, "the region's log cannot be written yet");
             }
             connected => connected?,
         }
@@ -81,7 +82,8 @@ impl KafkaPublisher {
                 let full = RDKafkaErrorCode::QueueFull;
                 if error != KafkaError::MessageProduction(full) || Instant::now() > until {
                     self.deliveries.lock().outstanding -= 1;
-                    return Err(self.log.failed("produce records")(error));
+                    let failed = Failed::about(error, format!("{topic}/{partition}"));
+                    return Err(self.log.failed("produce records")(failed));
                 }
                 std::thread::sleep(ROOM_LOOK);
                 record = refused;
@@ -107,7 +109,9 @@ impl Publisher for KafkaPublisher {
             let bytes = envelope.payload.len() + envelope.key.len() + headers.sum::<usize>();
             if bytes + RECORD_OVERHEAD > MESSAGE_BYTES_MAX {
                 let limit = MESSAGE_BYTES_MAX - RECORD_OVERHEAD;
-                return Err(BusError::TooLarge { bytes, limit });
+                let (topic, _) = self.log.address(*lane)?;
+                let place = format!("lane {lane} (topic {topic})");
+                return Err(BusError::TooLarge { place, bytes, limit });
             }
         }
         let until = Instant::now() + CONFIRM_WAIT;
@@ -138,12 +142,17 @@ impl Publisher for KafkaPublisher {
         if let Some(error) = refused {
             return Err(failed(error));
         }
-        if let Some((code, _)) = fatal {
-            return Err(failed(KafkaError::MessageProduction(code)));
+        if let Some((code, what)) = fatal {
+            return Err(failed(Failed::about(KafkaError::MessageProduction(code), what)));
         }
+        let (region, servers) =
+            (self.log.region.clone(), self.log.cluster.bootstrap_servers.clone());
         match unconfirmed {
             0 => Ok(()),
-            records => Err(BusError::Unconfirmed { region: self.log.region.clone(), records }),
+            _ => {
+                let told = self.deliveries.told.last();
+                Err(BusError::Unconfirmed { region, servers, told })
+            }
         }
     }
 }
@@ -153,6 +162,8 @@ impl Publisher for KafkaPublisher {
 struct Outcome {
     state: Mutex<Sent>,
     changed: Condvar,
+    /// What the client told last.
+    told: Told,
 }
 
 #[derive(Default)]
@@ -160,7 +171,7 @@ struct Sent {
     /// Records whose delivery is neither confirmed nor refused.
     outstanding: usize,
     /// Why the first of those was refused that were.
-    refused: Option<KafkaError>,
+    refused: Option<Failed>,
 }
 
 impl Outcome {
@@ -181,11 +192,11 @@ struct Deliveries(Arc<Outcome>);
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        Told.log(level, facility, message);
+        self.0.told.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        Told.error(error, reason);
+        self.0.told.error(error, reason);
     }
 }
 
@@ -195,8 +206,9 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         let mut sent = self.0.lock();
         sent.outstanding = sent.outstanding.saturating_sub(1);
-        if let Err((error, _)) = result {
-            sent.refused.get_or_insert_with(|| error.clone());
+        if let Err((error, message)) = result {
+            let place = || format!("{}/{}", message.topic(), message.partition());
+            sent.refused.get_or_insert_with(|| Failed::about(error.clone(), place()));
         }
         if sent.outstanding == 0 {
             self.0.changed.notify_all();

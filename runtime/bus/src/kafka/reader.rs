@@ -9,6 +9,7 @@
 
 mod lane;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -17,7 +18,7 @@ use rdkafka::message::Message as _;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::Told;
+use super::client::{self, Failed, Told};
 use super::message::item;
 use super::place::{Mark, Place};
 use super::{ANSWER_WAIT, Log};
@@ -37,6 +38,11 @@ const WATCH_EVERY: Duration = Duration::from_secs(30);
 /// A lane that was silent for so long, though its region sends a heartbeat every second, is held
 /// against its log.
 const SILENCE: Duration = Duration::from_secs(15);
+/// So long a question that failed is wrong, though some lanes are read: it is asked again soon.
+const ASKING_HOLDS: Duration = Duration::from_secs(3);
+/// The client says once that a topic may not be read, and again when the lane was opened anew: after
+/// it was silent at two looks of the watchdog.
+const REFUSAL_HOLDS: Duration = Duration::from_secs(90);
 
 pub(super) struct KafkaReader {
     log: Log,
@@ -51,8 +57,14 @@ pub(super) struct KafkaReader {
     look_at: Instant,
     /// When all are seen to next, be they read or not.
     watch_at: Instant,
-    /// What was last said to be wrong.
-    trouble: Option<String>,
+    /// What is wrong.
+    trouble: Option<Trouble>,
+}
+
+struct Trouble {
+    what: String,
+    /// Until then it is wrong, whatever is read meanwhile.
+    holds_until: Instant,
 }
 
 impl KafkaReader {
@@ -68,24 +80,27 @@ impl KafkaReader {
         Ok(Self { log, lanes, first: 0, consumer, marks, look_at: now, watch_at, trouble })
     }
 
-    /// Sees to the lanes that should be read and are not.
-    fn look_after(&mut self) -> Result<(), BusError> {
+    /// Sees to the lanes that should be read and are not. Answers true if the cluster was asked.
+    fn look_after(&mut self) -> Result<bool, BusError> {
         let now = Instant::now();
+        let watches = now >= self.watch_at && self.consumer.is_some();
         if now >= self.watch_at {
             self.watch_at = now + WATCH_EVERY;
             self.watch()?;
         }
         let idle = |lane: &LaneState| !lane.paused && !lane.is_read;
         if now < self.look_at || !self.lanes.iter().any(idle) {
-            return Ok(());
+            return Ok(watches);
         }
         self.look_at = now + LOOK_AGAIN;
-        if self.marks.contains(&None) {
+        let finds = self.marks.contains(&None);
+        if finds {
             self.find_topics()?;
         }
         let due = 0..self.lanes.len();
         let due = due.filter(|index| idle(&self.lanes[*index]) && self.mark(*index).is_some());
-        self.start(&due.collect::<Vec<_>>())
+        self.start(&due.collect::<Vec<_>>())?;
+        Ok(watches || finds)
     }
 
     fn mark(&self, index: usize) -> Option<Mark> {
@@ -95,7 +110,7 @@ impl KafkaReader {
     fn open_client(&mut self) -> Result<(), BusError> {
         if self.consumer.is_none() {
             let config = self.log.cluster.consumer_config();
-            let made = config.create_with_context(Told);
+            let made = config.create_with_context(Told::default());
             self.consumer = Some(made.map_err(self.log.failed("connect to the cluster"))?);
         }
         Ok(())
@@ -147,7 +162,8 @@ impl KafkaReader {
         let mut offset = Place::of(lane.next).offset;
         if lane.is_doubted || lane.is_other_topic {
             let asked = consumer.fetch_watermarks(topic, partition, ANSWER_WAIT);
-            let (start, end) = asked.map_err(self.log.failed("read the log"))?;
+            let about = |error| Failed::about(error, format!("{topic}/{partition}"));
+            let (start, end) = asked.map_err(about).map_err(self.log.failed("read the log"))?;
             let (start, end) = (start.max(0) as u64, end.max(0) as u64);
             let (to, reason) = if lane.is_other_topic {
                 (start, "the topic was deleted and made again")
@@ -278,16 +294,20 @@ impl KafkaReader {
         }
         let place = |offset| Place { mark, offset }.position();
         lane.push(place(offset), place(offset + 1), item, Instant::now());
-        if let Some(trouble) = self.trouble.take() {
-            tracing::info!(source = %self.log.region, trouble, "the log can be read again");
-        }
+        self.gets_over_it();
     }
 
     /// The client gets over most errors by itself; what it cannot is what it was told to leave to
     /// us.
     fn stumble(&mut self, error: &KafkaError) {
+        let told = self.consumer.as_ref().map(|consumer| Arc::clone(consumer.context()));
+        let mut holds = Duration::ZERO;
         match error {
             KafkaError::MessageConsumptionFatal(_) => self.start_over(),
+            KafkaError::MessageConsumption(
+                RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed,
+            ) => holds = REFUSAL_HOLDS,
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::AutoOffsetReset
                 | RDKafkaErrorCode::OffsetOutOfRange
@@ -297,15 +317,36 @@ impl KafkaReader {
             ) => return self.doubt(),
             _ => {}
         }
-        self.complain(error.to_string());
+        let failed = Failed::after(error.clone(), &told.unwrap_or_default());
+        self.complain(&failed, holds);
     }
 
-    /// Says what is wrong, once.
-    fn complain(&mut self, what: String) {
-        if self.trouble.as_ref() != Some(&what) {
-            tracing::warn!(source = %self.log.region, trouble = what, "the log cannot be read now");
-            self.trouble = Some(what);
+    /// The same, of what was asked.
+    fn complain_of(&mut self, error: BusError) {
+        let error = match &self.consumer {
+            Some(consumer) => client::after(error, consumer.context()),
+            None => error,
+        };
+        match std::error::Error::source(&error) {
+            Some(source) => self.complain(source, ASKING_HOLDS),
+            None => self.complain(&error, ASKING_HOLDS),
         }
+    }
+
+    /// Notes what is wrong.
+    fn complain(&mut self, source: &dyn std::fmt::Display, holds: Duration) {
+        let what = format!("{source} (cluster {})", self.log.cluster.bootstrap_servers);
+        let holds_until = Instant::now() + holds;
+        match &self.trouble {
+            // What follows from it may be less grave.
+            Some(trouble) if trouble.what != what && trouble.holds_until > holds_until => {}
+            _ => self.trouble = Some(Trouble { what, holds_until }),
+        }
+    }
+
+    /// The log can be read.
+    fn gets_over_it(&mut self) {
+        self.trouble.take_if(|trouble| trouble.holds_until <= Instant::now());
     }
 
     fn take(&mut self, mut budget: Budget) -> Vec<Delivery> {
@@ -334,9 +375,11 @@ impl Reader for KafkaReader {
         let mut wait = Duration::ZERO;
         loop {
             match self.look_after() {
+                Ok(true) => self.gets_over_it(),
+                Ok(false) => {}
                 // A cluster that does not answer is waited for; other software is not.
-                Err(BusError::Kafka { source, .. }) => self.complain(source.to_string()),
-                looked => looked?,
+                Err(error @ BusError::Kafka { .. }) => self.complain_of(error),
+                Err(error) => return Err(error),
             }
             self.fill(wait);
             let out = self.take(Budget { records: max_records, bytes: max_bytes });
@@ -349,6 +392,10 @@ impl Reader for KafkaReader {
                 std::thread::sleep(wait);
             }
         }
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.as_ref().map(|trouble| trouble.what.clone())
     }
 
     fn seek(&mut self, lane: Lane, position: u64) {
@@ -373,5 +420,33 @@ impl Reader for KafkaReader {
             self.lanes[index].paused = false;
             self.look_at = Instant::now();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::bus_at;
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_said_though_other_lanes_are_read() {
+        let log = bus_at("h:9092", "syncline").log(&"a".parse().unwrap()).unwrap();
+        let mut reader = KafkaReader::new(log, &[]).unwrap();
+        let says = |reader: &KafkaReader, what: &str| {
+            reader.trouble().is_some_and(|said| said.contains(what) && said.contains("h:9092"))
+        };
+        // A record that arrives ends what the client gets over by itself.
+        reader.stumble(&KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure));
+        assert!(says(&reader, "BrokerTransportFailure"));
+        reader.gets_over_it();
+        assert_eq!(reader.trouble(), None);
+        let refused = RDKafkaErrorCode::TopicAuthorizationFailed;
+        reader.stumble(&KafkaError::MessageConsumption(refused));
+        reader.gets_over_it();
+        reader.stumble(&KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure));
+        assert!(says(&reader, "TopicAuthorizationFailed"));
+        reader.trouble.as_mut().unwrap().holds_until = Instant::now();
+        reader.gets_over_it();
+        assert_eq!(reader.trouble(), None);
     }
 }

@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _,
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::Told;
+use super::client::{Failed, Told};
 use super::topics::{MESSAGE_BYTES_MAX, admin, patience, replicas, wait_for};
 use super::{ANSWER_WAIT, ENDS_WAIT, Log, TopicSettings};
 use crate::{BusError, SNAPSHOT_PAGE_BYTES_MAX, SnapshotPage, SnapshotReader, SnapshotWriter};
@@ -71,7 +71,7 @@ impl Writer {
 
 fn make(log: &Log, topic: &str, settings: &TopicSettings) -> Result<(), BusError> {
     let failed = log.failed("make the topic of a snapshot");
-    let replicas = replicas(log, settings, &log.asking()?)?;
+    let replicas = log.ask(|asking| replicas(log, settings, asking))?;
     let (bytes, min_insync) =
         (MESSAGE_BYTES_MAX.to_string(), settings.min_insync(replicas).to_string());
     let new = NewTopic::new(topic, 1, TopicReplication::Fixed(replicas as i32))
@@ -81,10 +81,13 @@ fn make(log: &Log, topic: &str, settings: &TopicSettings) -> Result<(), BusError
         .set("retention.bytes", "-1")
         .set("max.message.bytes", &bytes)
         .set("min.insync.replicas", &min_insync);
-    for made in wait_for(admin(log)?.create_topics([&new], &patience())).map_err(&failed)? {
+    let made = wait_for(admin(log)?.create_topics([&new], &patience()));
+    for made in made.map_err(|error| failed(error.into()))? {
         match made {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((_, code)) => return Err(failed(KafkaError::AdminOp(code))),
+            Err((topic, code)) => {
+                return Err(failed(Failed::about(KafkaError::AdminOp(code), topic)));
+            }
         }
     }
     Ok(())
@@ -94,15 +97,16 @@ fn make(log: &Log, topic: &str, settings: &TopicSettings) -> Result<(), BusError
 fn empty(log: &Log, topic: &str) -> Result<(), BusError> {
     let failed = log.failed("empty the topic of a snapshot");
     let until = Instant::now() + ENDS_WAIT;
-    let asking = log.asking()?;
-    // A topic that was made just now has no leader for a moment.
-    let (start, end) = loop {
-        match asking.fetch_watermarks(topic, 0, ANSWER_WAIT) {
-            Ok(ends) => break ends,
-            Err(error) if Instant::now() > until => return Err(failed(error)),
-            Err(_) => thread::sleep(LOOK_AGAIN),
+    let (start, end) = log.ask(|asking| {
+        // A topic that was made just now has no leader for a moment.
+        loop {
+            match asking.fetch_watermarks(topic, 0, ANSWER_WAIT) {
+                Ok(ends) => return Ok(ends),
+                Err(error) if Instant::now() > until => return Err(failed(error)),
+                Err(_) => thread::sleep(LOOK_AGAIN),
+            }
         }
-    };
+    })?;
     if start >= end {
         return Ok(());
     }
@@ -123,16 +127,17 @@ impl SnapshotWriter for Writer {
             while let Err((error, refused)) = self.producer.send(record) {
                 let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
                 if error != full || Instant::now() > until {
-                    return Err(failed(error));
+                    return Err(failed(error.into()));
                 }
                 self.producer.poll(ROOM_LOOK);
                 record = refused;
             }
         }
         // Each is confirmed or refused by then.
-        self.producer.flush(PAGE_WAIT + ANSWER_WAIT).map_err(&failed)?;
+        let flushed = self.producer.flush(PAGE_WAIT + ANSWER_WAIT);
+        flushed.map_err(|error| failed(Failed::after(error, &self.refusals.told)))?;
         match self.refusals.take() {
-            Some(error) => Err(failed(error)),
+            Some(error) => Err(failed(Failed::after(error, &self.refusals.told))),
             None => Ok(()),
         }
     }
@@ -140,21 +145,24 @@ impl SnapshotWriter for Writer {
 
 /// Why the first page was refused that was.
 #[derive(Clone, Default)]
-struct Refusals(Arc<Mutex<Option<KafkaError>>>);
+struct Refusals {
+    first: Arc<Mutex<Option<KafkaError>>>,
+    told: Told,
+}
 
 impl Refusals {
     fn take(&self) -> Option<KafkaError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 impl ClientContext for Refusals {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        Told.log(level, facility, message);
+        self.told.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        Told.error(error, reason);
+        self.told.error(error, reason);
     }
 }
 
@@ -163,7 +171,7 @@ impl ProducerContext for Refusals {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
-            let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert_with(|| error.clone());
         }
     }
@@ -196,7 +204,8 @@ impl Reader {
         let mut config = self.log.cluster.consumer_config();
         // One partition is all there is to read.
         config.set("max.partition.fetch.bytes", PAGES_BYTES_MAX.to_string());
-        let consumer: BaseConsumer<Told> = config.create_with_context(Told).map_err(&failed)?;
+        let consumer: BaseConsumer<Told> =
+            config.create_with_context(Told::default()).map_err(&failed)?;
         let (start, end) = match consumer.fetch_watermarks(&self.topic, 0, ANSWER_WAIT) {
             Ok(ends) => ends,
             Err(KafkaError::MetadataFetch(

@@ -26,7 +26,7 @@ fn cluster(address: &str) -> Cluster {
     Cluster { bootstrap_servers: address.to_owned(), security: BTreeMap::new() }
 }
 
-fn bus_at(address: &str, prefix: &str) -> KafkaBus {
+pub(super) fn bus_at(address: &str, prefix: &str) -> KafkaBus {
     let regions = ["a", "b", "late", "us-east-1"];
     let options = KafkaOptions {
         partitions: PartitionCount::new(2).unwrap(),
@@ -173,13 +173,29 @@ fn dark_address() -> String {
 
 #[test]
 fn a_dark_cluster_is_waited_for() {
-    let bus = bus_at(&dark_address(), "syncline");
+    let address = dark_address();
+    let bus = bus_at(&address, "syncline");
     let mut publisher = bus.publisher(&source()).unwrap();
     let refused = publisher.produce(&records(0..1));
     assert!(matches!(refused, Err(BusError::Kafka { .. })), "{refused:?}");
+    // Why, and where.
+    let why = |error: BusError| {
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        format!("{error}: {}", source.unwrap_or_default())
+    };
+    let refused = |said: &str| said.contains(&address) && said.contains("Connection refused");
+    let said = why(publisher.produce(&records(0..1)).unwrap_err());
+    assert!(refused(&said) && !said.contains("(after "), "{said}");
+    let said = why(bus.ends(&source()).unwrap_err());
+    assert!(refused(&said), "{said}");
     let mut reader = bus.reader(&source(), &[]).unwrap();
+    assert_eq!(reader.trouble(), None);
     assert_eq!(reader.poll(1, 1, Duration::from_millis(1)).unwrap(), []);
-    assert!(matches!(bus.ends(&source()), Err(BusError::Kafka { .. })));
+    let until = std::time::Instant::now() + PATIENCE;
+    while !reader.trouble().is_some_and(|said| refused(&said)) {
+        assert!(std::time::Instant::now() < until, "{:?}", reader.trouble());
+        assert_eq!(reader.poll(1, 1, Duration::from_millis(1)).unwrap(), []);
+    }
 }
 
 #[test]

@@ -25,7 +25,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::Told;
+use super::client::{Failed, Told};
 use super::describe::Described;
 use super::{ANSWER_WAIT, Log};
 use crate::{BusError, PAYLOAD_BYTES_MAX};
@@ -80,27 +80,28 @@ impl TopicSettings {
 
 /// Makes what is missing, and checks what is there.
 pub(super) fn ensure(log: &Log, settings: &TopicSettings) -> Result<(), BusError> {
-    let asking = log.asking()?;
-    let mut found = log.describe(&asking, ANSWER_WAIT)?;
-    let admin = admin(log)?;
-    if found.len() < log.topics().len() {
-        make(log, settings, &asking, &admin, &found)?;
-        let until = Instant::now() + MAKING_WAIT;
-        while found.len() < log.topics().len() {
-            if Instant::now() > until {
-                let timed_out = KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut);
-                return Err(log.failed("wait for its new topics")(timed_out));
+    log.ask(|asking| {
+        let mut found = log.describe(asking, ANSWER_WAIT)?;
+        let admin = admin(log)?;
+        if found.len() < log.topics().len() {
+            make(log, settings, asking, &admin, &found)?;
+            let until = Instant::now() + MAKING_WAIT;
+            while found.len() < log.topics().len() {
+                if Instant::now() > until {
+                    let timed_out = KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut);
+                    return Err(log.failed("wait for its new topics")(timed_out));
+                }
+                thread::sleep(MAKING_LOOK);
+                found = log.describe(asking, ANSWER_WAIT)?;
             }
-            thread::sleep(MAKING_LOOK);
-            found = log.describe(&asking, ANSWER_WAIT)?;
         }
-    }
-    examine(log, settings, &admin, &found)
+        examine(log, settings, &admin, &found)
+    })
 }
 
 /// As [`ensure`], but makes nothing.
 pub(super) fn check(log: &Log, settings: &TopicSettings) -> Result<TopicsFound, BusError> {
-    let found = log.describe(&log.asking()?, ANSWER_WAIT)?;
+    let found = log.ask(|asking| log.describe(asking, ANSWER_WAIT))?;
     examine(log, settings, &admin(log)?, &found)?;
     let missing = log.topics().into_iter().map(|(name, _)| name.to_owned());
     let missing: Vec<String> = missing.filter(|name| !found.contains_key(name)).collect();
@@ -109,7 +110,7 @@ pub(super) fn check(log: &Log, settings: &TopicSettings) -> Result<TopicsFound, 
 
 pub(super) fn admin(log: &Log) -> Result<AdminClient<Told>, BusError> {
     let config = log.cluster.config();
-    config.create_with_context(Told).map_err(log.failed("connect to its cluster"))
+    config.create_with_context(Told::default()).map_err(log.failed("connect to its cluster"))
 }
 
 pub(super) fn patience() -> AdminOptions {
@@ -155,11 +156,14 @@ fn make(
                 .set("min.insync.replicas", &min_insync)
         })
         .collect();
-    for made in wait_for(admin.create_topics(&missing, &patience())).map_err(&failed)? {
+    let made = wait_for(admin.create_topics(&missing, &patience()));
+    for made in made.map_err(|error| failed(error.into()))? {
         match made {
             Ok(topic) => tracing::info!(region = %log.region, topic, "a topic was made"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((_, code)) => return Err(failed(KafkaError::AdminOp(code))),
+            Err((topic, code)) => {
+                return Err(failed(Failed::about(KafkaError::AdminOp(code), topic)));
+            }
         }
     }
     Ok(())

@@ -57,6 +57,8 @@ pub(crate) struct Heard {
     pub(super) passing_on: BTreeMap<RegionId, Feeding>,
     /// Heartbeats of this region since the peer was last heard.
     pub(super) silent: u8,
+    /// A change of the peer is missing, as the last of its records told that its chain can judge.
+    pub(super) lacks: bool,
     /// Older heartbeats of the peer do not count as standing still: they were made while the peer
     /// could not be heard, or before it was fed again, and say nothing about now.
     pub(super) counts_after: Hlc,

@@ -27,6 +27,8 @@ pub(super) async fn of_region(api: &Api, views: &[PartitionView]) -> Result<Vec<
         members: &api.region.members(),
         now_ms: now_ms(),
         fatal: api.region.fatal_since(),
+        disk_full: api.region.disk_full(),
+        own_log: api.region.own_log(),
         views,
         links: &api.region.links(),
         quarantine: &quarantine,

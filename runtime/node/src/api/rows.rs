@@ -86,7 +86,7 @@ pub(super) async fn put(
     let bytes = body::read(body, BODY_BYTES_MAX).await?;
     let image = Image::canonicalize(&bytes).map_err(not_a_row)?;
     let written = api.region.write(key, precondition, Some(image)).await;
-    acknowledge(&api.region, written.map_err(refused)?)
+    acknowledge(&api.region, written.map_err(|error| refused(&api.region, error))?)
 }
 
 /// `DELETE /v1/tables/{table}/rows/{pk}`
@@ -98,7 +98,7 @@ pub(super) async fn delete(
     let key = params::row(parts)?;
     let precondition = params::precondition(&headers)?;
     let written = api.region.write(key, precondition, None).await;
-    acknowledge(&api.region, written.map_err(refused)?)
+    acknowledge(&api.region, written.map_err(|error| refused(&api.region, error))?)
 }
 
 fn not_a_row(error: NotCanonical) -> Problem {
@@ -121,9 +121,16 @@ fn acknowledge(region: &Region, acknowledged: Acknowledged) -> Result<Response, 
     Ok((status, [(header::ETAG, tag)], Json(json!({"token": token, "hlc": hlc}))).into_response())
 }
 
-pub(super) fn refused(error: WriteError) -> Problem {
+/// Why the region did not take a write, and what to do.
+pub(super) fn refused(region: &Region, error: WriteError) -> Problem {
+    let own_log = region.own_log().map(|(reason, _)| reason);
+    refusal(error, own_log.as_deref())
+}
+
+/// `own_log` says why the region's own log cannot be written, if it cannot.
+fn refusal(error: WriteError, own_log: Option<&str>) -> Problem {
     match error {
-        WriteError::NotTaken(error) => not_taken(error),
+        WriteError::NotTaken(error) => not_taken(error, own_log),
         WriteError::Overloaded => Problem::new(Code::TooManyRequests, error).retry_after(1),
         WriteError::TooManyTables { .. } => Problem::new(Code::TooManyTables, error),
         WriteError::Starting { .. } => Problem::new(Code::Starting, error).retry_after(1),
@@ -131,7 +138,7 @@ pub(super) fn refused(error: WriteError) -> Problem {
     }
 }
 
-fn not_taken(error: NotTaken) -> Problem {
+fn not_taken(error: NotTaken, own_log: Option<&str>) -> Problem {
     match error {
         NotTaken::Refused(WriteRefused::Precondition { current }) => {
             let problem = Problem::new(Code::PreconditionFailed, "read the row again, and decide");
@@ -141,7 +148,7 @@ fn not_taken(error: NotTaken) -> Problem {
             Problem::new(Code::RowNotFound, "there is no such row to delete")
         }
         NotTaken::Refused(WriteRefused::OutboxFull { outstanding, behind }) => {
-            regions_behind(outstanding, &behind)
+            regions_behind(outstanding, &behind, own_log)
         }
         NotTaken::Refused(WriteRefused::NotAMember) => {
             let detail = "this region is joining, or was evicted, which /readyz tells: write to \
@@ -160,15 +167,22 @@ fn not_taken(error: NotTaken) -> Problem {
     }
 }
 
-fn regions_behind(outstanding: usize, behind: &[Behind]) -> Problem {
+fn regions_behind(outstanding: usize, behind: &[Behind], own_log: Option<&str>) -> Problem {
     let names: Vec<String> = behind.iter().map(|behind| behind.region.to_string()).collect();
     let since = behind.iter().map(|behind| rfc3339(behind.since.bits() >> 16)).min();
-    let detail = format!(
-        "{outstanding} changes of this partition, from {} on, are not confirmed by {}: bring that \
-         back, or evict it",
-        since.as_deref().unwrap_or_default(),
-        names.join(", ")
-    );
+    let from = since.as_deref().unwrap_or_default();
+    let detail = match own_log {
+        // Nobody can confirm what does not get there, however the others are.
+        Some(reason) => format!(
+            "{outstanding} changes of this partition, from {from} on, are not confirmed, and cannot \
+             be while this region's own log cannot be written: {reason}"
+        ),
+        None => format!(
+            "{outstanding} changes of this partition, from {from} on, are not confirmed by {}: bring \
+             that back, or evict it",
+            names.join(", ")
+        ),
+    };
     let problem = Problem::new(Code::RegionsBehind, detail);
     problem.with("behind", names).with("behind_since", since).retry_after(5)
 }
@@ -311,7 +325,8 @@ mod tests {
         let behind = |name: &str| Behind { region: name.parse().unwrap(), since };
         let behind = vec![behind("ap-south-1"), behind("eu-west-1#2")];
         let full = WriteRefused::OutboxFull { outstanding: 7, behind };
-        let (status, retry, problem) = document(refused(WriteError::NotTaken(full.into()))).await;
+        let full = || WriteError::NotTaken(full.clone().into());
+        let (status, retry, problem) = document(refusal(full(), None)).await;
         assert_eq!((status, retry.as_str()), (503, "5"));
         assert_eq!(problem["code"], "regions-behind");
         assert_eq!(problem["behind"], json!(["ap-south-1", "eu-west-1#2"]));
@@ -319,15 +334,23 @@ mod tests {
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains("ap-south-1, eu-west-1#2") && detail.contains("2026-11-20"));
 
+        // What does not get there is nobody's fault but this region's.
+        let (status, _, problem) = document(refusal(full(), Some("no way there"))).await;
+        assert_eq!((status, &problem["code"]), (503, &json!("regions-behind")));
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.ends_with("own log cannot be written: no way there"), "{detail}");
+        assert!(!detail.contains("ap-south-1") && !detail.contains("evict"), "{detail}");
+
         let ahead = NotTaken::ClockAhead { by_ms: 9_000 };
-        let (status, retry, problem) = document(refused(WriteError::NotTaken(ahead))).await;
+        let ahead = refusal(WriteError::NotTaken(ahead), None);
+        let (status, retry, problem) = document(ahead).await;
         assert_eq!((status, retry.as_str()), (503, "5"));
         assert_eq!(
             (&problem["code"], &problem["ahead_ms"]),
             (&json!("clock-ahead"), &json!(9_000))
         );
 
-        let (status, retry, problem) = document(refused(WriteError::Overloaded)).await;
+        let (status, retry, problem) = document(refusal(WriteError::Overloaded, None)).await;
         assert_eq!((status, retry.as_str()), (429, "1"));
         assert_eq!(problem["code"], "too-many-requests");
     }

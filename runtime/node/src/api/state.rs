@@ -70,6 +70,11 @@ pub(super) async fn topology(State(api): State<Api>) -> Result<Json<Value>, Prob
             "tags": link.tags.iter().map(RegionId::as_str).collect::<Vec<_>>(),
             "link": link.state,
             "reason": link.reason,
+            "moved": link.moved.map(|moved| json!({
+                "lane": moved.lane.to_string(),
+                "reason": moved.reason,
+                "at": rfc3339(moved.at_ms),
+            })),
             "lag_ms": link.lag_ms,
             "waiting": waiting,
             "in_quarantine": kept.map(|count| count.kept).sum::<usize>(),
@@ -132,7 +137,14 @@ pub(super) async fn ready(State(api): State<Api>) -> Response {
     if let ClockView { ahead_ms: Some(ahead_ms), refused_since_ms: Some(_) } = api.region.clock() {
         return Problem::new(Code::ClockAhead, clock_ahead(ahead_ms)).into_response();
     }
-    let mut state = json!({"region": api.region.id().as_str(), "ready": true});
+    if let Some((detail, _)) = api.region.disk_full() {
+        return Problem::new(Code::NoSpace, detail).retry_after(10).into_response();
+    }
+    // It takes writes all the same.
+    let own_log = api.region.own_log().map(|(reason, since_ms)| {
+        json!({"link": "unwritable", "reason": reason, "since": rfc3339(since_ms)})
+    });
+    let mut state = json!({"region": api.region.id().as_str(), "ready": true, "own_log": own_log});
     if let Some(peers) = api.region.peers() {
         let nodes = peers.nodes();
         let dark = |dark: &DarkNode| {

@@ -129,7 +129,7 @@ impl Topology {
             let link = region.link.clone().unwrap_or_else(|| "-".to_owned());
             [
                 region.region.clone(),
-                if region.is_self { "(itself)".to_owned() } else { link },
+                if region.is_self && link == "up" { "(itself)".to_owned() } else { link },
                 region.via.clone().unwrap_or_else(|| "-".to_owned()),
                 if region.is_self { "-".to_owned() } else { lag },
                 region.waiting.to_string(),

@@ -5,9 +5,11 @@ use syncline_core::{
     MembershipState, MembershipView, TableDigest, VersionVector,
 };
 
+use syncline_bus::Lane;
+
 use super::*;
 use crate::alerts::{Standing, alerts};
-use crate::region::{Counted, Members};
+use crate::region::{Counted, Members, MovedView};
 
 fn region(name: &str) -> RegionId {
     name.parse().unwrap()
@@ -58,6 +60,9 @@ fn link(name: &str, state: &'static str) -> LinkView {
         since_ms: (state != "up").then_some(5_000),
         full_since_ms: None,
         silent_in: Default::default(),
+        lacks_in: Default::default(),
+        lacks_since_ms: None,
+        moved: None,
     }
 }
 
@@ -90,6 +95,8 @@ struct World {
     members: Members,
     other_profiles: BTreeMap<FunctionVersion, u32>,
     clock: ClockView,
+    disk_full: Option<(String, u64)>,
+    own_log: Option<(String, u64)>,
 }
 
 impl World {
@@ -115,6 +122,8 @@ impl World {
             members: Members { may_write: true, ..Members::default() },
             other_profiles: BTreeMap::new(),
             clock: ClockView { ahead_ms: Some(120), refused_since_ms: None },
+            disk_full: None,
+            own_log: None,
         }
     }
 
@@ -124,6 +133,8 @@ impl World {
             members: &self.members,
             now_ms: 100_000,
             fatal,
+            disk_full: self.disk_full.clone(),
+            own_log: self.own_log.clone(),
             views: &self.views,
             links: &self.links,
             quarantine: &self.quarantine,
@@ -218,6 +229,70 @@ fn alerts_say_what_whom_and_since_when() {
         ..World::new()
     };
     assert_eq!(calm.alerts(None), vec![]);
+}
+
+#[test]
+fn what_is_wrong_with_this_region_is_said_of_it_and_of_no_other() {
+    let world = World {
+        links: vec![link("a", "unwritable"), link("b", "up")],
+        quarantine: Vec::new(),
+        disk_full: Some(("no space in /data".into(), 44)),
+        own_log: Some(("no right to write".into(), 55)),
+        ..World::new()
+    };
+    let said: Vec<_> = world
+        .alerts(None)
+        .into_iter()
+        .map(|alert| (alert.code.parts().0, alert.subject, alert.detail, alert.since_ms))
+        .collect();
+    let refused = "4 changes, the limit unconfirmed_changes, are not confirmed in 1 of 2 partitions, \
+                   and cannot be while this region's own log cannot be written";
+    let expected = [
+        ("disk-full", "no space in /data", 44),
+        ("log-unwritable", "no right to write", 55),
+        ("writes-refused", refused, 55),
+    ];
+    let expected = expected
+        .map(|(code, detail, since)| (code, "a".to_owned(), detail.to_owned(), Some(since)));
+    assert_eq!(said, expected);
+    // Nothing is refused yet.
+    let calm = World { views: vec![view(0, 3)], disk_full: None, ..world };
+    assert_eq!(calm.alerts(None).len(), 1);
+}
+
+#[test]
+fn what_is_missing_is_told_where_it_is_not_left_out_for_later() {
+    let moved = MovedView {
+        lane: Lane::Changes(1),
+        reason: "the topic was deleted and made again".into(),
+        at_ms: 1_795_203_212_955,
+    };
+    let lacks_in = [Lane::Changes(0), Lane::Changes(1), Lane::Control].into();
+    let lacks = LinkView { lacks_in, lacks_since_ms: Some(88), ..link("b", "up") };
+    let mut world = World {
+        views: vec![view(0, 3), view(1, 3)],
+        links: vec![link("a", "up"), lacks],
+        quarantine: Vec::new(),
+        ..World::new()
+    };
+    let told = |world: &World| {
+        let gap = world.alerts(None).into_iter().find(|alert| alert.code == AlertCode::LinkGap);
+        let gap = gap.unwrap();
+        assert_eq!((gap.subject.as_str(), gap.since_ms), ("b", Some(88)));
+        gap.detail
+    };
+    let missing = "are missing, and were not sent again for more than a minute";
+    assert_eq!(
+        told(&world),
+        format!("changes in the partitions 0-1 and control records {missing}")
+    );
+    world.links[1].moved = Some(moved);
+    world.views[0].waiting.clear();
+    world.limits.waiting_changes = 6;
+    let of_log = "Of its log, in changes/1, at 2026-11-20T19:33:32.955Z: the topic was deleted";
+    let detail = told(&world);
+    let of_0 = format!("changes in the partitions 0 and control records {missing}. {of_log}");
+    assert!(detail.starts_with(&of_0), "{detail}");
 }
 
 #[test]

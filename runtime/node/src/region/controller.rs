@@ -430,7 +430,10 @@ impl Controller {
         report(&self.shared, &done.alarms, &done.quarantined, &done.forked);
         self.assemble(std::mem::take(&mut done.assembled));
         self.test(std::mem::take(&mut done.to_test));
+        let control = self.applier.control();
+        self.shared.links.note_lacking(Lane::Control, |peer| control.lacks_of(peer));
         let Some(ticket) = done.ticket(replies) else { return };
+        self.shared.finds_space(Lane::Control);
         if let Err(unsent) = self.tickets.send(ticket) {
             for reply in unsent.0.replies {
                 reply(Err("the region is stopping".into()));
@@ -447,6 +450,7 @@ impl Controller {
             self.shared.fail(format!("control partition: {error}"));
             return;
         }
+        self.shared.finds_no_space(Lane::Control, error);
         // What is loaded stays loaded.
         let host = &self.shared.host;
         let is_loaded = |version: &FunctionVersion, _| host.manifest(version).is_some();

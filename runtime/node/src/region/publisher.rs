@@ -8,6 +8,7 @@ use syncline_bus::{BusError, Lane, Publisher};
 use syncline_core::{FeedStep, Forward, Heartbeat, Hlc, PassOn};
 
 use super::failpoint::Failpoint;
+use super::own_log::Refused;
 use super::{Shared, chain};
 
 /// So much of all lanes goes to the bus together, and of the last of them what there is.
@@ -116,23 +117,19 @@ pub(super) fn run(
     let mut last = Lane::Control;
     let lanes = feeds.lanes();
     let mut alone = 0_usize;
-    let mut troubled = false;
+    let mut refused = Refused::default();
     while let Some(due) = feeds.due(last, if alone > 0 { 1 } else { lanes }) {
         let (tried, produced) = produce(shared, feeds, &mut *bus, due, &mut failpoint);
-        last = tried.unwrap_or(last);
+        last = tried.last().copied().unwrap_or(last);
+        let why = match &produced {
+            Err(Failure::Bus(error)) => Some(chain(error)),
+            _ => None,
+        };
+        shared.set_own_log(refused.note(&tried, why.as_deref()));
         match produced {
-            Ok(()) => {
-                alone = alone.saturating_sub(1);
-                if std::mem::take(&mut troubled) {
-                    tracing::warn!(region = %shared.site.region, "the bus takes records again");
-                }
-            }
-            Err(Failure::Bus(error)) => {
+            Ok(()) => alone = alone.saturating_sub(1),
+            Err(Failure::Bus(_)) => {
                 alone = lanes;
-                if !std::mem::replace(&mut troubled, true) {
-                    let (region, error) = (&shared.site.region, chain(&error));
-                    tracing::warn!(%region, error, "the bus takes no records");
-                }
                 if feeds.is_closed() {
                     return;
                 }
@@ -151,21 +148,21 @@ enum Failure {
     Outbox(FeedError),
 }
 
-/// Answers the last lane of which something was tried, too.
+/// Answers the lanes of which something was tried, too.
 fn produce(
     shared: &Shared,
     feeds: &Feeds,
     bus: &mut dyn Publisher,
     due: Vec<(Lane, FeedStep)>,
     failpoint: &mut Failpoint,
-) -> (Option<Lane>, Result<(), Failure>) {
-    let (mut last, mut bytes) = (None, 0);
+) -> (Vec<Lane>, Result<(), Failure>) {
+    let (mut tried, mut bytes) = (Vec::new(), 0);
     let (mut records, mut portions) = (Vec::new(), Vec::new());
     for (lane, step) in due {
         if bytes >= TOGETHER_BYTES_MAX {
             break;
         }
-        last = Some(lane);
+        tried.push(lane);
         match portion(&shared.site, lane, step) {
             Ok(None) => {}
             Ok(Some(mut due)) => {
@@ -173,7 +170,7 @@ fn produce(
                 records.append(&mut due.records);
                 portions.push(due);
             }
-            Err(error) => return (last, Err(Failure::Outbox(error))),
+            Err(error) => return (tried, Err(Failure::Outbox(error))),
         }
     }
     if let Some(first) = failpoint.cuts(&records) {
@@ -185,5 +182,5 @@ fn produce(
     if produced.is_ok() {
         feeds.with(|feeds| portions.iter().for_each(|due| feeds.produced(due)));
     }
-    (last, produced)
+    (tried, produced)
 }

@@ -54,9 +54,7 @@ impl Link {
             }
             match log.poll(RECORDS_MAX, BYTES_MAX, WAIT) {
                 Ok(deliveries) => {
-                    if state.set_trouble(None) {
-                        tracing::warn!(source = %self.source, "the link can be read again");
-                    }
+                    self.note_trouble(log.trouble());
                     // What arrived after the cut is not let through by a poll from before it.
                     self.wait_while_cut();
                     if state.is_ended() || !self.pass_on(deliveries, &freshness) {
@@ -64,13 +62,20 @@ impl Link {
                     }
                 }
                 Err(error) => {
-                    let error = chain(&error);
-                    if state.set_trouble(Some(error.clone())) {
-                        tracing::warn!(source = %self.source, error, "cannot read the link");
-                    }
+                    self.note_trouble(Some(chain(&error)));
                     std::thread::sleep(WAIT_AFTER_TROUBLE);
                 }
             }
+        }
+    }
+
+    fn note_trouble(&self, reason: Option<String>) {
+        if !self.state.set_trouble(reason.clone()) {
+            return;
+        }
+        match reason {
+            Some(reason) => tracing::warn!(source = %self.source, reason, "cannot read the link"),
+            None => tracing::warn!(source = %self.source, "the link can be read again"),
         }
     }
 
@@ -139,6 +144,7 @@ impl Link {
         if let Item::Moved { asked, start, reason } = &item {
             tracing::warn!(source = %self.source, ?lane, asked, start, %reason,
                 "the log does not hold what is to be read next; what is missing is sent again");
+            self.state.set_moved(lane, reason.clone());
         }
         let sorted = self.intake.sort(lane, item)?;
         if let Sorted::Row(Read::Heartbeat(beat, envelope))

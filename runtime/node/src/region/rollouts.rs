@@ -229,8 +229,8 @@ impl Region {
         let now = now_ms();
         let long = |since: u64| now.saturating_sub(since) > SILENT_AFTER_MS;
         let unheard = |link: &LinkView| match link.state {
-            "silent" => link.since_ms.is_none_or(long),
-            state => ["unreadable", "stopped"].contains(&state),
+            "silent" | "unreadable" => link.since_ms.is_none_or(long),
+            state => state == "stopped",
         };
         let links = self.links().into_iter().filter(unheard);
         links.map(|link| link.region).collect()

@@ -280,6 +280,9 @@ impl Shard {
             Ok(mut done) => {
                 let last = owned.applier.partition().last_change();
                 shared.last_own.committed(Lane::Changes(number), last);
+                if done.ticket.is_some() {
+                    shared.finds_space(Lane::Changes(number));
+                }
                 let answers = Answers { kept: done.kept.take(), mended: done.mended.take() };
                 shared.observer.resolved(std::mem::take(&mut done.resolved), &calls);
                 (self.hand_over(number, done), Ok(answers))
@@ -288,7 +291,7 @@ impl Shard {
                 if fatal {
                     shared.fail(format!("partition {number}: {error}"));
                 } else {
-                    tracing::warn!(partition = number, %error, "nothing is taken until there is space");
+                    shared.finds_no_space(Lane::Changes(number), &error);
                 }
                 (refused, Err(error.into()))
             }
@@ -309,6 +312,8 @@ impl Shard {
         report(&self.shared, &done.alarms, &done.quarantined, &done.forked);
         if let Some(owned) = self.owned.get(&number) {
             let partition = owned.applier.partition();
+            let lacks_of = |peer: &RegionId| partition.lacks_of(peer);
+            self.shared.links.note_lacking(Lane::Changes(number), lacks_of);
             for (peer, _, _) in partition.links() {
                 if let Some(link) = self.shared.links.get(peer) {
                     link.set_full(number, !partition.takes_from(peer));

@@ -20,12 +20,14 @@ use thiserror::Error;
 
 use super::aside::{is_lost, note_lost, set_aside, store_of, way_back};
 use super::controller::{ControlWork, Controller};
+use super::disk::Disk;
 use super::donor::Donor;
 use super::failpoint::Failpoint;
 use super::links::LinkStates;
 use super::members::Members;
 use super::nodes::{self, Follower, Kept, LastOwn, Led, Peers, check_share};
 use super::observe::{self, Observer, ShadowQueue};
+use super::own_log::OwnLog;
 use super::publisher::{self, Feeds};
 use super::queue::ShardQueue;
 use super::readers::{OpenError, Opened, Readers, Threads, wanted};
@@ -336,6 +338,8 @@ fn share(
         peers: others,
         last_own: on_disk.last_own(),
         stopping: AtomicBool::new(false),
+        own_log: OwnLog::default(),
+        disk: Disk::default(),
         fatal: Mutex::default(),
     }
 }

@@ -254,24 +254,27 @@ impl State {
 
 /// Reads the end of the region's own log, however long its cluster is dark.
 pub(super) fn read_own_log(shared: &Arc<Shared>, bus: &dyn Bus) {
-    let mut troubled = false;
     while !shared.is_stopping() {
         match read_to_end(shared, bus) {
             Ok(()) => {
+                shared.set_own_log(None);
                 shared.startup.lock().own_log_read = true;
                 shared.startup.changed.notify_all();
                 return;
             }
             Err(error) => {
-                // A topic that was made just now has no leader for a moment.
-                let persists = shared.startup.started.elapsed() > TROUBLE_AFTER;
-                if persists && !std::mem::replace(&mut troubled, true) {
-                    let (region, error) = (&shared.site.region, chain(&error));
-                    tracing::warn!(%region, error, "the region's own log cannot be read yet");
-                }
+                note_trouble(shared, Some(chain(&error)));
                 std::thread::sleep(ASK_AGAIN);
             }
         }
+    }
+}
+
+fn note_trouble(shared: &Shared, reason: Option<String>) {
+    // A topic that was made just now has no leader for a moment.
+    if shared.startup.started.elapsed() > TROUBLE_AFTER {
+        let what = "nothing is produced before its end was read";
+        shared.set_own_log(reason.map(|reason| format!("{what}: {reason}")));
     }
 }
 
@@ -287,9 +290,9 @@ fn read_to_end(shared: &Shared, bus: &dyn Bus) -> Result<(), BusError> {
         reader.pause(lane);
     }
     while !left.is_empty() && !shared.is_stopping() {
-        for Delivery { lane, next_position, item, .. } in
-            reader.poll(RECORDS_MAX, BYTES_MAX, LOOK)?
-        {
+        let deliveries = reader.poll(RECORDS_MAX, BYTES_MAX, LOOK)?;
+        note_trouble(shared, reader.trouble());
+        for Delivery { lane, next_position, item, .. } in deliveries {
             if left.get(&lane).is_some_and(|end| next_position >= *end) {
                 left.remove(&lane);
             }

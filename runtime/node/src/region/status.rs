@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use syncline_bus::Lane;
 use syncline_core::{
     Behind, ControlPartition, Divergence, Hlc, LinkCounters, OwnCounters, Partition, RegionId,
     TableDigest, TableName, VersionVector,
@@ -95,16 +96,33 @@ pub struct LinkView {
     pub via: Option<String>,
     /// What its records are tagged with, its name first; none before it was heard.
     pub tags: Vec<RegionId>,
-    /// up, cut, silent, unreadable or stopped.
+    /// up, cut, silent, unreadable or stopped; of the own one up or unwritable.
     pub state: &'static str,
     /// How old the newest that was heard of the region is.
     pub lag_ms: Option<u64>,
-    /// Why it stopped, or cannot be read.
+    /// Why it stopped, or cannot be read or written.
     pub reason: Option<String>,
-    /// Since when it is silent, unreadable or stopped: milliseconds since 1970.
+    /// Since when it is silent, unreadable, unwritable or stopped: milliseconds since 1970.
     pub since_ms: Option<u64>,
     /// Since when some of its partitions are not read, as too much of it waits there.
     pub full_since_ms: Option<u64>,
     /// Partitions in which it is not heard, though it is in others.
     pub silent_in: BTreeSet<u32>,
+    /// Lanes in which one of its records is missing that did not come for long, though it is heard.
+    pub lacks_in: BTreeSet<Lane>,
+    /// Since when in the first of them: milliseconds since 1970.
+    pub lacks_since_ms: Option<u64>,
+    /// Where its log did last not hold what was to be read next, since the start of this region.
+    pub moved: Option<MovedView>,
+}
+
+/// Reading did not go on where it had ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovedView {
+    /// In which lane.
+    pub lane: Lane,
+    /// Why.
+    pub reason: String,
+    /// When that was seen: milliseconds since 1970.
+    pub at_ms: u64,
 }

@@ -98,7 +98,7 @@ async fn write(
             None => break,
             Some(Ok((pk, Ok(true)))) => repaired.name(&pk),
             Some(Ok((_, Ok(false)))) => repaired.rows_written_since += 1,
-            Some(Ok((_, Err(error)))) => trouble = Some(rows::refused(error)),
+            Some(Ok((_, Err(error)))) => trouble = Some(rows::refused(region, error)),
             Some(Err(error)) => trouble = Some(Problem::new(Code::Internal, error)),
         }
     }

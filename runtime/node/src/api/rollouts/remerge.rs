@@ -95,7 +95,12 @@ async fn in_this_node(api: &Api, ask: &Ask) -> Result<Answer, Problem> {
     for remerge in &plan.rows {
         let state = if plans {
             "planned"
-        } else if api.region.remerge(remerge).await.map_err(rows::refused)? {
+        } else if api
+            .region
+            .remerge(remerge)
+            .await
+            .map_err(|error| rows::refused(&api.region, error))?
+        {
             "written"
         } else {
             "written-since"
