@@ -87,6 +87,7 @@ fn ask_clusters(config: &Config) -> Result<ClustersFound, BusError> {
         let found = if *region == config.region {
             bus.check(region).map(|found| match found {
                 TopicsFound::Sound => "reached; the region's topics are as they must be".to_owned(),
+                TopicsFound::Usable(said) => format!("reached; {}", said.join("; ")),
                 TopicsFound::Missing(topics) => format!(
                     "reached; the region makes these topics when it starts: {}",
                     topics.join(", ")

@@ -10,7 +10,7 @@ use syncline_core::{
 use syncline_store::{Search, Stamped, StoreError, find_stamped};
 use tokio::sync::oneshot;
 
-use super::Region;
+use super::{Region, threads};
 use super::controller::{ControlWork, Controller};
 use super::rollouts::DeployError;
 use super::status::PartitionView;
@@ -156,7 +156,7 @@ impl Controller {
             }
             self.searches.searched.insert(version, Searched::UnderWay);
             let (shared, own) = (Arc::clone(&self.shared), self.own.clone());
-            std::thread::spawn(move || {
+            threads::aside(&self.shared, "search", move || {
                 let (store, partitions) = (&shared.site.store, shared.site.partitions);
                 let found = find_stamped(store, partitions, &version, || !shared.is_stopping());
                 // The controller is gone when the region stops; the next start searches again.

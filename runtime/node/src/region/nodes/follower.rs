@@ -156,7 +156,7 @@ impl Follower {
                 Ok(())
             });
             if let Err(error) = done {
-                self.shared.fail(format!("keep what the lead tells: {error}"));
+                self.shared.fail_in_store(format!("keep what the lead tells: {error}"), &error);
             }
         }
     }
@@ -186,7 +186,7 @@ impl Follower {
             _ => Ok(()),
         };
         if let Err(error) = done {
-            self.shared.fail(format!("keep a component: {error}"));
+            self.shared.fail_in_store(format!("keep a component: {error}"), &error);
         }
         false
     }
