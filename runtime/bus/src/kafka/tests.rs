@@ -190,6 +190,28 @@ fn only_security_can_be_set() {
     assert!(set("acks", "1").unwrap_err().contains("\"acks\" cannot be set"));
     let told = set("security.protocol", "a secret").unwrap_err();
     assert!(told.contains("security.protocol") && !told.contains("a secret"), "{told}");
+    let without = set("security.protocol", "ssl");
+    let scram = {
+        let mut cluster = cluster("127.0.0.1:1");
+        for (name, value) in [
+            ("security.protocol", "sasl_plaintext"),
+            ("sasl.mechanisms", "SCRAM-SHA-512"),
+            ("sasl.username", "a"),
+            ("sasl.password", "hunter2"),
+        ] {
+            cluster.security.insert(name.into(), value.into());
+        }
+        cluster.check("eu").map_err(|error| error.to_string())
+    };
+    for built in [without, scram] {
+        match cfg!(feature = "tls") {
+            true => assert_eq!(built, Ok(())),
+            false => {
+                let told = built.unwrap_err();
+                assert!(told.contains("--features tls") && !told.contains("hunter2"), "{told}");
+            }
+        }
+    }
     let mut secret = cluster("127.0.0.1:1");
     secret.security.insert("sasl.password".into(), "hunter2".into());
     assert!(!format!("{secret:?}").contains("hunter2"));

@@ -63,6 +63,36 @@ fn the_environment_comes_last() {
 }
 
 #[test]
+fn a_variable_that_is_no_text_harms_only_where_it_is_ours() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let no_text = || OsString::from_vec(vec![b'x', 0xff]);
+    let with = |name: &str, value: OsString| environment([(name.into(), value)].into_iter());
+    let foreign = [(no_text(), no_text()), ("PATH".into(), no_text())];
+    assert!(environment(foreign.into_iter()).unwrap().is_empty());
+    assert!(with("SYNCLINE_TOKEN", no_text()).unwrap().is_empty());
+    assert!(with("SYNCLINE_LOG", no_text()).unwrap().is_empty());
+    let ours = with("SYNCLINE_API__LISTEN", "127.0.0.1:9".into()).unwrap();
+    assert_eq!(ours, [("SYNCLINE_API__LISTEN".to_owned(), "127.0.0.1:9".to_owned())]);
+    let error = with("SYNCLINE_API__LISTEN", no_text()).unwrap_err().to_string();
+    assert!(error.contains("SYNCLINE_API__LISTEN: its value is not UTF-8"), "{error}");
+}
+
+#[test]
+fn limits_at_which_nothing_can_be_done_are_refused_with_their_line() {
+    let skew = "max_clock_skew = \"2s\"";
+    for (set, reason) in [
+        ("queue = 0", "queue is 0: it must be 1 or more"),
+        ("queue = 100001", "100000 or less"),
+        ("unconfirmed_changes = 0", "1 or more"),
+        ("waiting_changes = 0", "1 or more"),
+    ] {
+        let error = parsed(&GOOD.replace(skew, set), &[]).unwrap_err();
+        assert!(error.contains("line 14") && error.contains(reason), "{set}: {error}");
+    }
+    assert!(parsed(&GOOD.replace(skew, "queue = 1"), &[]).is_ok());
+}
+
+#[test]
 fn what_is_wrong_is_named_with_its_line() {
     for (from, to, line, reason) in [
         ("auth = \"none\"", "auht = \"none\"", "line 7", "auht"),
