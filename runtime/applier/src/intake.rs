@@ -120,7 +120,8 @@ impl Intake {
             Err(DecodeError::UnknownVersion { version, origin }) => {
                 let origin: String = origin.as_str().chars().take(80).collect();
                 let reason = format!(
-                    "its version is {version}, and it is of {origin}, which has no place in this log"
+                    "its version is {version}, and {origin}, which it is of, has no place in this \
+                     log"
                 );
                 Ok(broken(lane, Broken::of(&envelope, reason)))
             }

@@ -369,17 +369,7 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
         .map_err(|error| wrong("region", "incarnation", error.to_string()))?;
     let data = config.region.data.ok_or_else(|| missing("region", "data", "\"data/eu-west-1\""))?;
     let listen = config.api.listen.ok_or_else(|| missing("api", "listen", "\"127.0.0.1:8080\""))?;
-    match config.api.auth {
-        Some(Auth::None) if listen.ip().is_loopback() => {}
-        Some(Auth::None) => {
-            let reason = format!("auth = \"none\" is taken on loopback only, not on {listen}");
-            return Err(wrong("api", "auth", reason));
-        }
-        Some(Auth::Tokens) | None => {
-            let reason = "this version has no tokens yet: listen on loopback, with auth = \"none\"";
-            return Err(wrong("api", "auth", reason.into()));
-        }
-    }
+    check_auth(config.api.auth, listen).map_err(|reason| wrong("api", "auth", reason))?;
     let (mut regions, mut founders) = (Vec::new(), Vec::new());
     for (name, peer) in &config.regions {
         let other: RegionId = name.parse().map_err(|e| wrong("regions", name, format!("{e}")))?;
@@ -427,6 +417,20 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
         partitions,
         limits: config.limits,
     })
+}
+
+/// Without tokens it is only who is on this machine that may ask.
+fn check_auth(auth: Option<Auth>, listen: SocketAddr) -> Result<(), String> {
+    match auth {
+        Some(Auth::None) if listen.ip().is_loopback() => Ok(()),
+        Some(Auth::None) => {
+            Err(format!("auth = \"none\" is taken on loopback only, not on {listen}"))
+        }
+        Some(Auth::Tokens) | None => {
+            let reason = "this version has no tokens yet: listen on loopback, with auth = \"none\"";
+            Err(reason.to_owned())
+        }
+    }
 }
 
 /// A limit at which a region could do nothing is a mistake.

@@ -48,11 +48,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use syncline_applier::{KeptDone, KeptWork, MendDone, MendWork, Site, WriteRequest};
+use syncline_bus::Bus;
 use syncline_core::{
     CONTROL_PARTITION, FunctionVersion, Image, MembershipChange, PartitionCount, Precondition,
     RegionId, Routes, RowKey, Stamp, TableName, partition_of,
 };
-use syncline_bus::Bus;
 use syncline_host::{Compiler, Host};
 use syncline_store::{DiskStore, Engine, StoreError};
 use tokio::sync::oneshot;

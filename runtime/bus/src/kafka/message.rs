@@ -15,8 +15,7 @@ const NAME_CHARS_SHOWN: usize = 80;
 
 /// What a record of Kafka is to the bus. Anyone who may write to the topic may have written it.
 pub(super) fn item(message: &BorrowedMessage<'_>) -> Item {
-    let (key, payload) =
-        (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
+    let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
     match headers(message) {
         Ok(headers) => of_parts(key, &headers, payload),
         Err(reason) => Item::Corrupt { raw: payload.to_vec(), whole: false, reason: reason.into() },
@@ -108,7 +107,10 @@ mod tests {
         assert_eq!(shown.headers, [("kind".to_owned(), "change".to_owned())]);
         assert_eq!(reason, "its key is not UTF-8 at byte 2");
         let (shown, reason) = whole(b"t/1", &vec![(b"kind", b"\xff")]);
-        assert_eq!((shown.key.as_str(), reason.as_str()), ("t/1", "its header \"kind\" is not UTF-8"));
+        assert_eq!(
+            (shown.key.as_str(), reason.as_str()),
+            ("t/1", "its header \"kind\" is not UTF-8")
+        );
         let (_, reason) = whole(b"t/1", &vec![(b"\xff", b"x")]);
         assert_eq!(reason, "the name of a header of it is not UTF-8");
     }

@@ -401,8 +401,13 @@ fn foreign_records_harm_nobody() {
     assert_eq!(sent, native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR);
     foreign.flush(PATIENCE).unwrap();
     scene.produce(4..5);
-    let expected =
-        ["0", "corrupt: its key is not UTF-8 at byte 0", "", "corrupt: the name of a header of it is not UTF-8", "4"];
+    let expected = [
+        "0",
+        "corrupt: its key is not UTF-8 at byte 0",
+        "",
+        "corrupt: the name of a header of it is not UTF-8",
+        "4",
+    ];
     let found = read(&mut *scene.reader(0), 5);
     assert_eq!(all_shown(&found), expected);
     let Item::Corrupt { raw, whole: true, .. } = &found[1].item else { panic!("{:?}", found[1]) };

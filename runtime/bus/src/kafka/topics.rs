@@ -119,28 +119,39 @@ pub(super) fn check(log: &Log, settings: &TopicSettings) -> Result<TopicsFound, 
 
 /// What is said of topics that lack partitions: they cannot be used.
 pub(super) fn too_few(log: &Log, found: &BTreeMap<String, Described>) -> Vec<String> {
-    of_partitions(log, found, |wanted, found| found < wanted, |topic, wanted, found| {
-        let remedy = if topic == log.control {
-            "A region makes it so by itself: it is not its topic, or was made by hand".to_owned()
-        } else {
-            format!(
-                "If the region has never run, raise it: kafka-topics.sh --alter --topic {topic} \
+    of_partitions(
+        log,
+        found,
+        |wanted, found| found < wanted,
+        |topic, wanted, found| {
+            let remedy = if topic == log.control {
+                "A region makes it so by itself: it is not its topic, or was made by hand"
+                    .to_owned()
+            } else {
+                format!(
+                    "If the region has never run, raise it: kafka-topics.sh --alter --topic {topic} \
                  --partitions {wanted}. If it has, bus.partitions is another in its configuration \
                  than here: it is the same in every region, and never changes"
-            )
-        };
-        format!("{topic}: it has {found} partitions, it must have {wanted}. {remedy}")
-    })
+                )
+            };
+            format!("{topic}: it has {found} partitions, it must have {wanted}. {remedy}")
+        },
+    )
 }
 
 /// What is said of topics with more partitions than are used, which nothing can take away.
 pub(super) fn too_many(log: &Log, found: &BTreeMap<String, Described>) -> Vec<String> {
-    of_partitions(log, found, |wanted, found| found > wanted, |topic, wanted, found| {
-        format!(
-            "{topic}: it has {found} partitions, of which the first {wanted} are used, as many as \
+    of_partitions(
+        log,
+        found,
+        |wanted, found| found > wanted,
+        |topic, wanted, found| {
+            format!(
+                "{topic}: it has {found} partitions, of which the first {wanted} are used, as many as \
              there should be; bus.partitions stays {wanted} in every region"
-        )
-    })
+            )
+        },
+    )
 }
 
 fn of_partitions(

@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long to wait after something failed; twice as long after each further failure, up to the
 /// second. With some engines nothing is written while a copy is tried.
 const PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_secs(20);
 /// A copy leaves so many times the space free that the store needs for its writes.
 const LEFT_TIMES: u64 = 2;
 /// In the folder of a copy: it was published to its end.

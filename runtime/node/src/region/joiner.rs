@@ -106,8 +106,8 @@ fn io_error<'a>(
     move |source| TakeOverError::Io { action, path: path.to_owned(), source }
 }
 
-/// True if the region has no store yet, and has lost none. One of an earlier incarnation, or one that cannot be read, is
-/// set aside.
+/// True if the region has no store yet, and has lost none. One of an earlier incarnation, or one
+/// that cannot be read, is set aside.
 pub fn must_join(options: &RegionOptions) -> Result<bool, TakeOverError> {
     let RegionOptions { region, data, engine, .. } = options;
     // This very one has joined before: the start says what is to be done.

@@ -1,8 +1,8 @@
 //! Which logs are read: those of the regions that are counted, as regions come and go.
 
 use std::collections::BTreeSet;
-use std::sync::mpsc::SyncSender;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 use syncline_applier::positions;
 use syncline_bus::{Bus, BusError, Reader};

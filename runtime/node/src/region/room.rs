@@ -70,7 +70,8 @@ impl<F: Fn() -> Result<u64, StoreError>> Room<F> {
             return Err(NotMade::NoRoom(NoRoom { needed, free }));
         }
         let file = File::create(path).map_err(NotMade::Io)?;
-        let mut bounded = Bounded { to: file, room: &*self, written: 0, look_at: 0, is_full: false };
+        let mut bounded =
+            Bounded { to: file, room: &*self, written: 0, look_at: 0, is_full: false };
         let made = write_all(&mut bounded, contents);
         let (written, is_full) = (bounded.written, bounded.is_full);
         drop(bounded);

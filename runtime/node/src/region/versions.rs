@@ -10,11 +10,11 @@ use syncline_core::{
 use syncline_store::{Search, Stamped, StoreError, find_stamped};
 use tokio::sync::oneshot;
 
-use super::{Region, threads};
 use super::controller::{ControlWork, Controller};
 use super::rollouts::DeployError;
 use super::status::PartitionView;
 use super::syncer::Reply;
+use super::{Region, threads};
 
 /// After a search that has found something the next one waits so long: what was found goes as stable
 /// rises, a heartbeat or two later as a rule, and a search may read all history.
