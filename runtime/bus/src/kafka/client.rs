@@ -57,7 +57,7 @@ impl Cluster {
             // What the client says may repeat the value, which may be a secret.
             Err(KafkaError::ClientConfig(_, what, name, value)) => {
                 let what = if value.is_empty() { what } else { what.replace(&value, "…") };
-                Err(wrong(format!("{name}: {what}")))
+                Err(wrong(format!("{name}: {what}{}", lacks_tls(&what))))
             }
             Err(error) => Err(wrong(format!("{error}{}", lacks_tls(&error.to_string())))),
         }

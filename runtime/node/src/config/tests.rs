@@ -199,6 +199,16 @@ fn clusters_are_read_with_their_security() {
 }
 
 #[test]
+fn a_topic_keeps_its_records_for_an_hour_or_longer() {
+    let kept = |retention: &str| parsed(&KAFKA.replace("\"24h\"", retention), &[]).map(kafka);
+    assert_eq!(kept("\"60m\"").unwrap().topics.retention, Duration::from_secs(3600));
+    for short in ["\"0s\"", "\"59m\""] {
+        let error = kept(short).unwrap_err();
+        assert!(error.contains("line 10") && error.contains("below 1h"), "{short}: {error}");
+    }
+}
+
+#[test]
 fn secrets_come_from_files_or_the_environment() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("secret"), "hunter2\n").unwrap();
