@@ -253,13 +253,13 @@ mod tests {
             "payload_base64":"e25vdA==","payload_text":"{not\nJSON"}"#,
         );
         insta::assert_snapshot!(whole, @r"
-        record    eu-west-1.2.3.4096
-        log of    eu-west-1#2
-        lane      changes/3
-        offset    4096
-        since     2026-11-20T19:33:32.955Z
-        bytes     70000 (cut)
-        reason    its payload is not JSON\u{1b}[2J
+        record   eu-west-1.2.3.4096
+        log of   eu-west-1#2
+        lane     changes/3
+        offset   4096
+        since    2026-11-20T19:33:32.955Z
+        bytes    70000 (cut)
+        reason   its payload is not JSON\u{1b}[2J
 
         key
           carts/c-1
@@ -278,14 +278,14 @@ mod tests {
     fn what_is_no_record_is_shown_as_bytes() {
         let damaged = shown(r#""damaged":true,"raw_base64":"/wA=","raw_text":null,"record":null"#);
         insta::assert_snapshot!(damaged, @r"
-        record    eu-west-1.2.3.4096
-        log of    eu-west-1#2
-        lane      changes/3
-        offset    4096
-        since     2026-11-20T19:33:32.955Z
-        bytes     70000 (cut)
-        damaged   in the log
-        reason    its payload is not JSON\u{1b}[2J
+        record   eu-west-1.2.3.4096
+        log of   eu-west-1#2
+        lane     changes/3
+        offset   4096
+        since    2026-11-20T19:33:32.955Z
+        bytes    70000 (cut)
+        damaged  in the log
+        reason   its payload is not JSON\u{1b}[2J
 
         raw, base64
           /wA=

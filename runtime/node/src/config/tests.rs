@@ -16,9 +16,10 @@ partitions = 4
 max_clock_skew = "2s"
 "#;
 
-fn parsed(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
-    let variables = environment.iter().map(|(k, v)| (k.to_string(), v.to_string()));
-    parse(Path::new("conf/region.toml"), text, variables).map_err(|error| error.to_string())
+fn parsed(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+    environment(variables.iter().map(|(name, value)| (name.into(), value.into())))
+        .and_then(|ours| parse(Path::new("conf/region.toml"), text, ours.into_iter()))
+        .map_err(|error| error.to_string())
 }
 
 #[test]
