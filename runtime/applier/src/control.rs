@@ -388,6 +388,10 @@ impl ControlApplier {
         site: &Site<S>,
         work: &KeptWork,
     ) -> Result<KeptDone, StoreError> {
+        // The store does not know yet what this turn has done.
+        if self.gathered.handled.iter().any(|handled| handled.lets_go_of(&work.id)) {
+            return Ok(KeptDone::NotKept);
+        }
         let Some(kept) = quarantine::get(&site.store, &work.id)? else {
             return Ok(KeptDone::NotKept);
         };

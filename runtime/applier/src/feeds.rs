@@ -95,6 +95,15 @@ impl Feeds {
         self.0.len()
     }
 
+    /// How many changes of this region's own were not produced.
+    pub fn left<S: Store>(&self, site: &Site<S>) -> Result<usize, StoreError> {
+        let count = |(lane, feed): (&Lane, &Feed)| {
+            let hlcs = outbox::hlcs(&site.store, partition_of_lane(*lane))?;
+            Ok(hlcs.into_iter().filter(|hlc| *hlc > feed.left_above()).count())
+        };
+        self.0.iter().map(count).sum()
+    }
+
     /// What to produce next in one lane.
     pub fn next_in(&self, lane: Lane) -> FeedStep {
         self.0.get(&lane).map_or(FeedStep::Idle, Feed::next)

@@ -102,8 +102,8 @@ impl Intake {
     pub fn sort(&self, lane: Lane, item: Item) -> Result<Sorted, u64> {
         let envelope = match item {
             Item::Record(envelope) => envelope,
-            Item::Corrupt { raw, reason } => {
-                return Ok(broken(lane, Broken { raw, whole: false, reason }));
+            Item::Corrupt { raw, whole, reason } => {
+                return Ok(broken(lane, Broken { raw, whole, reason }));
             }
             Item::Moved { .. } => {
                 return Ok(match lane {
@@ -114,11 +114,26 @@ impl Intake {
         };
         match decode(&envelope) {
             Ok(decoded) => Ok(self.place(lane, decoded, envelope)),
-            Err(DecodeError::UnknownVersion(version)) => Err(version),
+            Err(DecodeError::UnknownVersion { version, origin }) if self.hears(&origin) => {
+                Err(version)
+            }
+            Err(DecodeError::UnknownVersion { version, origin }) => {
+                let origin: String = origin.as_str().chars().take(80).collect();
+                let reason = format!(
+                    "its version is {version}, and {origin}, which it is of, has no place in this \
+                     log"
+                );
+                Ok(broken(lane, Broken::of(&envelope, reason)))
+            }
             Err(DecodeError::Undecodable(reason)) => {
                 Ok(broken(lane, Broken::of(&envelope, reason)))
             }
         }
+    }
+
+    /// True if what the region says may stand in this log.
+    fn hears(&self, region: &RegionId) -> bool {
+        *region == self.source || self.forwards
     }
 
     /// A change or a control record of another region may stand here if that region is gone, or is
@@ -132,7 +147,7 @@ impl Intake {
                 }
                 Sorted::Row(Read::Change(Box::new(record), envelope))
             }
-            (_, Decoded::Heartbeat(beat)) if beat.region != self.source && !self.forwards => {
+            (_, Decoded::Heartbeat(beat)) if !self.hears(&beat.region) => {
                 refuse("the heartbeat is not of the region whose log it stands in")
             }
             (Lane::Changes(_), Decoded::Heartbeat(beat)) => {

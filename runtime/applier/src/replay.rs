@@ -4,7 +4,7 @@
 //! partition's turn, the same chain; and it is counted as one that is read now. It moves no reading
 //! position, and where it stands in its log is not asked again.
 
-use syncline_bus::{Envelope, Item, Lane};
+use syncline_bus::{BadFrame, Envelope, Item, Lane};
 use syncline_core::{CONTROL_PARTITION, ChangeId, ChangeVerdict, Received, RowKey};
 use syncline_store::Batch;
 use syncline_store::kv::quarantine::{self, QuarantineId, Quarantined};
@@ -78,6 +78,9 @@ pub enum ReplayRefused {
     /// It was damaged in the log.
     #[error("it was damaged in the log, so what it said is not known")]
     Damaged,
+    /// Its key or a header is no text.
+    #[error("its key or a header is not UTF-8, so no region has made it")]
+    NoText,
     /// Only newer software understands it.
     #[error("it speaks version {version} of the format, which this software does not")]
     NewerVersion {
@@ -135,6 +138,16 @@ impl Handled {
         self.change.as_ref().is_some_and(|(_, own)| own == change)
     }
 
+    /// With the turn's commit nothing is kept of the record with this id any more.
+    pub(crate) fn lets_go_of(&self, id: &QuarantineId) -> bool {
+        let settled = match &self.done {
+            KeptDone::Dropped => true,
+            KeptDone::Replayed(replayed) => replayed.is_settled(),
+            KeptDone::NotKept | KeptDone::Refused(_) => false,
+        };
+        settled && self.kept.as_ref().is_some_and(|kept| kept.id == *id)
+    }
+
     /// With the turn's commit, the copy goes or stays. `lost`: the change was given up in this turn.
     pub(crate) fn end(
         &mut self,
@@ -169,9 +182,13 @@ pub(crate) fn read_again<S>(site: &Site<S>, kept: &Quarantined) -> Result<Sorted
     if kept.is_truncated() {
         return Err(ReplayRefused::Truncated { kept: kept.raw.len(), bytes: kept.raw_bytes });
     }
-    let envelope = Some(&kept.raw).filter(|_| kept.whole);
-    let envelope = envelope.and_then(|raw| Envelope::from_bytes(raw).ok());
-    let envelope = envelope.ok_or(ReplayRefused::Damaged)?;
+    if !kept.whole {
+        return Err(ReplayRefused::Damaged);
+    }
+    let envelope = Envelope::from_bytes(&kept.raw).map_err(|bad| match bad {
+        BadFrame::NotUtf8(_) => ReplayRefused::NoText,
+        _ => ReplayRefused::Damaged,
+    })?;
     let lane = match kept.id.partition {
         CONTROL_PARTITION => Lane::Control,
         partition => Lane::Changes(partition),

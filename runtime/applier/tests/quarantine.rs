@@ -260,7 +260,11 @@ fn what_cannot_be_read_once_more_is_refused_and_changes_nothing() {
     let text = String::from_utf8(encode_change(&change(4)).payload).unwrap();
     let newer = text.replacen("\"v\":1", "\"v\":2", 1).into_bytes();
     let newer = kept(0, &Envelope { payload: newer, ..encode_change(&change(4)) });
+    let strange = encode_change(&change(4)).to_bytes();
+    let strange = strange.iter().map(|byte| if *byte == b'k' { 0xff } else { *byte }).collect();
+    let strange = Quarantined { raw: strange, ..good.clone() };
     for (record, refused) in [
+        (strange, ReplayRefused::NoText),
         (large, ReplayRefused::Truncated { kept: good.raw.len(), bytes }),
         (damaged, ReplayRefused::Damaged),
         (no_record, ReplayRefused::Damaged),
@@ -348,4 +352,51 @@ fn control_records_are_replayed_and_counted_as_well() {
     world.check();
     assert_eq!(world.control.control().links().next().unwrap().1.counters, counters);
     assert_eq!(world.kept().len(), 1);
+}
+
+#[test]
+fn what_one_turn_has_dropped_it_does_not_bring_back() {
+    let mut world = World::new();
+    let unreadable = kept(7, &Envelope { payload: b"?".to_vec(), ..encode_change(&change(1)) });
+    let id = QuarantineId { partition: CONTROL_PARTITION, ..id(7) };
+    world.keep(&Quarantined { id: id.clone(), ..unreadable });
+    let mut ask = |action| {
+        world.control.handle_kept(&world.site, &KeptWork { id: id.clone(), action }).unwrap()
+    };
+    assert!(matches!(ask(KeptAction::Replay), KeptDone::Replayed(Replayed::Unreadable { .. })));
+    assert_eq!(ask(KeptAction::Drop), KeptDone::Dropped);
+    assert_eq!(ask(KeptAction::Replay), KeptDone::NotKept);
+    assert_eq!(ask(KeptAction::Drop), KeptDone::NotKept);
+    world.end_control();
+    assert_eq!(world.kept(), vec![]);
+}
+
+#[test]
+fn a_later_version_holds_the_link_only_where_its_region_is_heard_there() {
+    let mut world = World::new();
+    let later = |n| {
+        let good = encode_change(&change(n));
+        Envelope { payload: br#"{"v":2,"new":"way"}"#.to_vec(), ..good }
+    };
+    let intake = world.site.intake(&region("b"));
+    let lane = Lane::Changes(0);
+    assert!(matches!(intake.sort(lane, Item::Record(later(1))), Err(2)));
+    let of_other = |name: &str, envelope: Envelope| {
+        let of = |(header, value): (String, String)| match header.as_str() {
+            "originating_region" => (header, name.to_owned()),
+            _ => (header, value),
+        };
+        Envelope { headers: envelope.headers.into_iter().map(of).collect(), ..envelope }
+    };
+    world.read_record(3, Envelope { headers: Vec::new(), ..later(1) });
+    world.read_record(4, of_other("c", later(1)));
+    let reasons: Vec<String> = world.kept().into_iter().map(|kept| kept.reason).collect();
+    assert!(
+        reasons[1].contains("its version is 2, and c, which it is of, has no place in this log"),
+        "{reasons:?}"
+    );
+    assert_eq!((reasons.len(), world.counted()), (2, [0, 0, 0, 2, 0]));
+    // In the log of a region that passes on what it hears, any other's may stand.
+    let passing = syncline_applier::Intake { forwards: true, ..intake };
+    assert!(matches!(passing.sort(lane, Item::Record(of_other("c", later(1)))), Err(2)));
 }

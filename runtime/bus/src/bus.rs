@@ -75,6 +75,9 @@ pub enum Item {
     Corrupt {
         /// The bytes; of a damaged stretch that is longer than any record, its beginning.
         raw: Vec<u8>,
+        /// They are the frame of a record that stands in the log as it was put there, whose key or
+        /// headers are no text: see [`Envelope::from_bytes_lossy`].
+        whole: bool,
         /// What is wrong with them.
         reason: String,
     },
@@ -111,6 +114,13 @@ pub trait Bus: Send + Sync {
     /// For every lane of a region's log a position not far before its end. Whoever reads from there
     /// meets the last records of the lane: one at least, where it holds any.
     fn tails(&self, source: &RegionId) -> Result<Vec<(Lane, u64)>, BusError>;
+
+    /// Where a position stands in its lane by the bus's own tools, in Kafka its offset. None: they
+    /// know positions only.
+    fn offset(&self, position: u64) -> Option<u64> {
+        let _ = position;
+        None
+    }
 
     /// Begins to write a snapshot of what `donor` has, for a region that is to join. What an
     /// earlier attempt has written may be dropped by that.

@@ -50,19 +50,28 @@ impl Envelope {
 
     /// As [`Envelope::to_bytes`], behind what is in `frame` already.
     pub(crate) fn append_to(&self, frame: &mut Vec<u8>) {
-        frame.push(LAYOUT);
-        push_bytes(frame, self.key.as_bytes());
-        push_number(frame, self.headers.len() as u64);
-        for (name, value) in &self.headers {
-            push_bytes(frame, name.as_bytes());
-            push_bytes(frame, value.as_bytes());
-        }
-        push_bytes(frame, &self.payload);
+        let headers = self.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        append_frame(frame, self.key.as_bytes(), headers, &self.payload);
     }
 
     /// Reads what [`Envelope::to_bytes`] wrote.
     pub fn from_bytes(frame: &[u8]) -> Result<Self, BadFrame> {
+        Self::read(frame, |bytes, what| {
+            std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| BadFrame::NotUtf8(what))
+        })
+    }
+
+    /// As [`Envelope::from_bytes`], for people: what is not UTF-8 in a text is replaced by U+FFFD.
+    pub fn from_bytes_lossy(frame: &[u8]) -> Result<Self, BadFrame> {
+        Self::read(frame, |bytes, _| Ok(String::from_utf8_lossy(bytes).into_owned()))
+    }
+
+    fn read(
+        frame: &[u8],
+        text: impl Fn(&[u8], &'static str) -> Result<String, BadFrame>,
+    ) -> Result<Self, BadFrame> {
         let mut rest = frame;
+        let take_text = |rest: &mut &[u8], what| text(take_bytes(rest, what)?, what);
         match take(&mut rest, 1, "layout")? {
             [LAYOUT] => {}
             other => return Err(BadFrame::Layout(other.first().copied().unwrap_or_default())),
@@ -81,6 +90,23 @@ impl Envelope {
             bytes => Err(BadFrame::Long { bytes }),
         }
     }
+}
+
+/// Appends the frame of a record, be its texts UTF-8 or not.
+pub(crate) fn append_frame<'a>(
+    frame: &mut Vec<u8>,
+    key: &[u8],
+    headers: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>,
+    payload: &[u8],
+) {
+    frame.push(LAYOUT);
+    push_bytes(frame, key);
+    push_number(frame, headers.len() as u64);
+    for (name, value) in headers {
+        push_bytes(frame, name);
+        push_bytes(frame, value);
+    }
+    push_bytes(frame, payload);
 }
 
 fn push_number(frame: &mut Vec<u8>, mut number: u64) {
@@ -121,11 +147,6 @@ fn take_bytes<'a>(rest: &mut &'a [u8], what: &'static str) -> Result<&'a [u8], B
     take(rest, usize::try_from(len).unwrap_or(usize::MAX), what)
 }
 
-fn take_text(rest: &mut &[u8], what: &'static str) -> Result<String, BadFrame> {
-    let bytes = take_bytes(rest, what)?;
-    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| BadFrame::NotUtf8(what))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +182,20 @@ mod tests {
             bytes.insert(0, LAYOUT);
             let _ = Envelope::from_bytes(&bytes);
         }
+    }
+
+    #[test]
+    fn a_frame_whose_texts_are_none_is_shown_and_not_taken() {
+        let mut frame = Vec::new();
+        let headers = [(&b"kind"[..], &b"a\xff"[..])];
+        append_frame(&mut frame, b"k\xfe", headers.into_iter(), b"{}");
+        assert_eq!(Envelope::from_bytes(&frame), Err(BadFrame::NotUtf8("key")));
+        let shown = Envelope {
+            key: "k\u{fffd}".into(),
+            headers: vec![("kind".into(), "a\u{fffd}".into())],
+            payload: b"{}".to_vec(),
+        };
+        assert_eq!(Envelope::from_bytes_lossy(&frame), Ok(shown));
     }
 
     #[test]

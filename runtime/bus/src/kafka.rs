@@ -19,7 +19,8 @@
 //!   client's queue holds one batch at most, however long a broker is away.
 //! - Topics that are not there are made by their region's publisher; those that are there are
 //!   checked, and what is wrong with them is reported all at once: see [`topics`]. A reader only
-//!   compares the number of partitions.
+//!   compares the number of partitions. More of them than there should be are left alone, as
+//!   nothing is written there, and Kafka cannot take them away again.
 //! - A reader that gets nothing from a partition in which there is something builds its client anew:
 //!   the *stall watchdog*. It also looks now and then whether a topic is still the one it was.
 //! - A snapshot for a region that joins is a topic of its donor's cluster, with one partition:
@@ -57,6 +58,7 @@ pub use topics::{TopicSettings, TopicsFound};
 
 use crate::{Bus, BusError, Lane, Publisher, Reader, SnapshotReader, SnapshotWriter};
 use client::{Failed, Told};
+use describe::Described;
 use place::Place;
 
 /// The first part of every topic's name.
@@ -155,6 +157,10 @@ impl Bus for KafkaBus {
 
     fn tails(&self, source: &RegionId) -> Result<Vec<(Lane, u64)>, BusError> {
         self.log(source)?.places(|start, end| start.max(end.saturating_sub(TAIL_RECORDS)))
+    }
+
+    fn offset(&self, position: u64) -> Option<u64> {
+        Some(Place::of(position).offset)
     }
 
     fn snapshot_writer(
@@ -270,24 +276,25 @@ impl Log {
         })
     }
 
-    /// Which of the topics are there. One with another number of partitions is refused.
+    /// Which of the topics are there, however many partitions they have.
     fn describe(
         &self,
         client: &BaseConsumer<Told>,
         wait: Duration,
-    ) -> Result<BTreeMap<String, describe::Described>, BusError> {
+    ) -> Result<BTreeMap<String, Described>, BusError> {
         let names: Vec<&str> = self.topics().iter().map(|(name, _)| *name).collect();
         let found = describe::topics(client.client(), &names, wait);
-        let found = found.map_err(self.failed("ask for its topics"))?;
-        for (name, expected) in self.topics() {
-            if let Some(described) = found.get(name)
-                && described.partitions != expected
-            {
-                let (region, found) = (self.region.clone(), described.partitions);
-                return Err(BusError::Partitions { region, expected, found });
+        found.map_err(self.failed("ask for its topics"))
+    }
+
+    /// Refuses topics that lack partitions.
+    fn check_partitions(&self, found: &BTreeMap<String, Described>) -> Result<(), BusError> {
+        match topics::too_few(self, found) {
+            report if report.is_empty() => Ok(()),
+            report => {
+                Err(BusError::Topics { region: self.region.clone(), report: report.join("; ") })
             }
         }
-        Ok(found)
     }
 
     /// For every lane a position, of the offsets at which its log begins and ends; 0 where there is
@@ -295,6 +302,7 @@ impl Log {
     fn places(&self, offset: impl Fn(u64, u64) -> u64) -> Result<Vec<(Lane, u64)>, BusError> {
         self.ask(|asking| {
             let found = self.describe(asking, ENDS_WAIT)?;
+            self.check_partitions(&found)?;
             let place = |lane| {
                 let (topic, partition) = self.address(lane)?;
                 let Some(described) = found.get(topic) else { return Ok((lane, 0)) };

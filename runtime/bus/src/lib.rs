@@ -16,8 +16,9 @@
 //!    delivery led to, and start the next reader there.
 //! 2. After an error of [`Publisher::produce`], produce the same records again: some of them may
 //!    be in the log already, and will be taken for the duplicates that they are.
-//! 3. On [`DecodeError::UnknownVersion`] hold the link until the software is newer; on
-//!    [`DecodeError::Undecodable`] and [`Item::Corrupt`] quarantine the bytes and go on.
+//! 3. On [`DecodeError::UnknownVersion`] of a region that is heard in the log hold the link until
+//!    the software is newer; on that of any other, on [`DecodeError::Undecodable`] and on
+//!    [`Item::Corrupt`] quarantine the bytes and go on.
 
 mod bus;
 #[cfg(any(test, feature = "test-support"))]

@@ -15,7 +15,7 @@ mod membership;
 mod rollout;
 mod version;
 
-use syncline_core::{ChangeRecord, ControlRecord, Heartbeat};
+use syncline_core::{ChangeRecord, ControlRecord, Heartbeat, RegionId};
 use thiserror::Error;
 
 pub use decode::{decode, region_tags};
@@ -51,10 +51,16 @@ pub enum Decoded {
 /// Why a record was not understood.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DecodeError {
-    /// Newer software wrote it. The link holds until this software is newer; such a record is
-    /// never quarantined, however little of it makes sense here.
-    #[error("read record: version {0} is not known to this software")]
-    UnknownVersion(u64),
+    /// Newer software wrote it, as its headers and its version say. Where the origin is one that
+    /// is heard in the log, the link holds until this software is newer; such a record is never
+    /// quarantined, however little of it makes sense here.
+    #[error("read record: version {version} is not known to this software")]
+    UnknownVersion {
+        /// The version.
+        version: u64,
+        /// Who made it, as its headers say.
+        origin: RegionId,
+    },
     /// Nobody who follows the rules wrote it. It is quarantined, with this reason.
     #[error("read record: {0}")]
     Undecodable(String),

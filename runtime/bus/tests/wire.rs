@@ -29,6 +29,15 @@ fn replaced(envelope: &Envelope, from: &str, to: &str) -> Envelope {
     with_payload(envelope, json.replacen(from, to, 1))
 }
 
+fn header<'a>(envelope: &'a Envelope, name: &str) -> &'a str {
+    &envelope.headers.iter().find(|(header, _)| header == name).unwrap().1
+}
+
+fn set_header(envelope: &mut Envelope, name: &str, value: &str) {
+    let mut headers = envelope.headers.iter_mut();
+    headers.find(|(header, _)| header == name).unwrap().1 = value.to_owned();
+}
+
 fn reason(envelope: &Envelope) -> String {
     match decode(envelope) {
         Err(DecodeError::Undecodable(reason)) => reason,
@@ -380,26 +389,46 @@ fn a_newer_version_holds_whatever_else_it_says() {
     for envelope in
         [encode_change(&update()), encode_heartbeat(&heartbeat()), encode_control(&chunk())]
     {
+        let origin = || header(&envelope, "originating_region").parse().unwrap();
+        let unknown = |version| Err(DecodeError::UnknownVersion { version, origin: origin() });
         let newer = replaced(&envelope, "\"v\":1", "\"v\":2");
-        assert_eq!(decode(&newer), Err(DecodeError::UnknownVersion(2)));
+        assert_eq!(decode(&newer), unknown(2));
         let far = replaced(&envelope, "\"v\":1", "\"v\":18446744073709551615");
-        assert_eq!(decode(&far), Err(DecodeError::UnknownVersion(u64::MAX)));
+        assert_eq!(decode(&far), unknown(u64::MAX));
         for json in [
             "{\"v\":2}",
             "{\"region_id\":[],\"hlc_timestamp\":3,\"v\":2}",
             "{\"context\":{\"?\":{}},\"context\":1,\"v\":2,\"body\":[[[]]]}",
         ] {
-            let strange = with_payload(&envelope, json);
-            assert_eq!(decode(&strange), Err(DecodeError::UnknownVersion(2)), "{json}");
-            let mut other_kind = strange;
-            other_kind.headers = vec![("kind".into(), "snapshot".into())];
-            other_kind.key = "k".repeat(5_000);
-            assert_eq!(decode(&other_kind), Err(DecodeError::UnknownVersion(2)));
+            let mut strange = with_payload(&envelope, json);
+            assert_eq!(decode(&strange), unknown(2), "{json}");
+            set_header(&mut strange, "kind", "snapshot");
+            strange.key = "k".repeat(5_000);
+            assert_eq!(decode(&strange), unknown(2), "{json}");
         }
         for json in ["{\"v\":2", "{\"v\":2}}", "[2]", "2", "{\"v\":2,\"v\":3}", "{\"v\":2.5}"] {
             reason(&with_payload(&envelope, json));
         }
     }
+}
+
+#[test]
+fn a_strangers_version_holds_nothing() {
+    let newer = with_payload(&encode_change(&update()), "{\"v\":2}");
+    assert!(matches!(decode(&newer), Err(DecodeError::UnknownVersion { .. })));
+    for name in ["kind", "originating_region", "content-type"] {
+        let mut strange = newer.clone();
+        strange.headers.retain(|(header, _)| header != name);
+        reason(&strange);
+    }
+    for (name, value) in [("originating_region", "not a region"), ("content-type", "text/plain")] {
+        let mut strange = newer.clone();
+        set_header(&mut strange, name, value);
+        reason(&strange);
+    }
+    reason(&Envelope { headers: Vec::new(), ..newer.clone() });
+    // An older one that never was is nobody's either.
+    reason(&with_payload(&newer, "{\"v\":0}"));
 }
 
 #[test]
@@ -495,7 +524,7 @@ fn assert_sound(envelope: &Envelope) {
         Ok(Decoded::Heartbeat(beat)) => beat.check().unwrap(),
         Ok(Decoded::Control(record)) => record.check().unwrap(),
         Err(DecodeError::Undecodable(reason)) => assert!(reason.chars().count() <= 301),
-        Err(DecodeError::UnknownVersion(v)) => assert_ne!(v, 1),
+        Err(DecodeError::UnknownVersion { version, .. }) => assert!(version > 1),
     }
 }
 

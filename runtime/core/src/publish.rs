@@ -176,6 +176,11 @@ impl Feed {
         others.find_map(|(region, forwarding)| forwarding.next(region))
     }
 
+    /// Changes of the outbox above this have not been produced, or are to be once more.
+    pub fn left_above(&self) -> Hlc {
+        self.produced
+    }
+
     /// All changes of the outbox up to here have been produced.
     pub fn produced(&mut self, upto: Hlc) {
         self.produced = self.produced.max(upto);

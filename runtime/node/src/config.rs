@@ -5,6 +5,7 @@ mod nodes;
 mod routes;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,6 +27,9 @@ pub const REGION_TAGS_MAX: usize = 16;
 const ENVIRONMENT_PREFIX: &str = "SYNCLINE_";
 /// Variables of the command line, which are no configuration.
 const ENVIRONMENT_OF_CLI: [&str; 2] = ["SYNCLINE_URL", "SYNCLINE_TOKEN"];
+
+/// The longest queue that can be asked for: room for all of it is taken at the start.
+const QUEUE_MOST: usize = 100_000;
 
 /// Why a configuration is refused.
 #[derive(Debug, Error)]
@@ -253,7 +257,27 @@ impl TryFrom<String> for HumanDuration {
 pub fn load(file: &Path) -> Result<Config, ConfigError> {
     let read = |source| ConfigError::Read { file: file.into(), source };
     let text = std::fs::read_to_string(file).map_err(read)?;
-    parse(file, &text, std::env::vars())
+    parse(file, &text, environment(std::env::vars_os())?.into_iter())
+}
+
+/// The variables that set something. Others may be what they like, also no text.
+fn environment(
+    all: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Vec<(String, String)>, ConfigError> {
+    let ours = all.filter(|(name, _)| {
+        let name = name.to_string_lossy();
+        let path = name.strip_prefix(ENVIRONMENT_PREFIX);
+        path.is_some_and(|path| path.contains("__")) && !ENVIRONMENT_OF_CLI.contains(&&*name)
+    });
+    let text = |(name, value): (OsString, OsString)| {
+        let no_text = |what: &str, name: &OsString| ConfigError::Environment {
+            variable: name.to_string_lossy().into_owned(),
+            reason: format!("its {what} is not UTF-8"),
+        };
+        let value = value.into_string().map_err(|_| no_text("value", &name))?;
+        Ok((name.into_string().map_err(|name| no_text("name", &name))?, value))
+    };
+    ours.map(text).collect()
 }
 
 /// What a configuration comes to, for people.
@@ -300,9 +324,6 @@ fn parse(
         toml::from_str(text).map_err(|error| in_file(error.to_string()))?;
     for (variable, value) in environment {
         let Some(path) = variable.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
-        if ENVIRONMENT_OF_CLI.contains(&variable.as_str()) || !path.contains("__") {
-            continue;
-        }
         let wrong =
             |reason: String| ConfigError::Environment { variable: variable.clone(), reason };
         set(&mut table, path, &value).map_err(wrong)?;
@@ -348,17 +369,7 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
         .map_err(|error| wrong("region", "incarnation", error.to_string()))?;
     let data = config.region.data.ok_or_else(|| missing("region", "data", "\"data/eu-west-1\""))?;
     let listen = config.api.listen.ok_or_else(|| missing("api", "listen", "\"127.0.0.1:8080\""))?;
-    match config.api.auth {
-        Some(Auth::None) if listen.ip().is_loopback() => {}
-        Some(Auth::None) => {
-            let reason = format!("auth = \"none\" is taken on loopback only, not on {listen}");
-            return Err(wrong("api", "auth", reason));
-        }
-        Some(Auth::Tokens) | None => {
-            let reason = "this version has no tokens yet: listen on loopback, with auth = \"none\"";
-            return Err(wrong("api", "auth", reason.into()));
-        }
-    }
+    check_auth(config.api.auth, listen).map_err(|reason| wrong("api", "auth", reason))?;
     let (mut regions, mut founders) = (Vec::new(), Vec::new());
     for (name, peer) in &config.regions {
         let other: RegionId = name.parse().map_err(|e| wrong("regions", name, format!("{e}")))?;
@@ -383,6 +394,7 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
     let routes = routes::routes(&region, config.region.forwards, &config.regions)
         .map_err(|(section, key, reason)| wrong(&section, key, reason))?;
     let tags = tags(config.region.tags).map_err(|reason| wrong("region", "tags", reason))?;
+    check_limits(&config.limits).map_err(|(key, reason)| wrong("limits", key, reason))?;
     let folder = file.parent().unwrap_or_else(|| Path::new(""));
     let partitions = config.bus.partitions.map_or_else(default_partitions, |p| p.0);
     let bus = bus::bus(folder, config.bus, partitions, &config.regions)
@@ -405,6 +417,37 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
         partitions,
         limits: config.limits,
     })
+}
+
+/// Without tokens it is only who is on this machine that may ask.
+fn check_auth(auth: Option<Auth>, listen: SocketAddr) -> Result<(), String> {
+    match auth {
+        Some(Auth::None) if listen.ip().is_loopback() => Ok(()),
+        Some(Auth::None) => {
+            Err(format!("auth = \"none\" is taken on loopback only, not on {listen}"))
+        }
+        Some(Auth::Tokens) | None => {
+            let reason = "this version has no tokens yet: listen on loopback, with auth = \"none\"";
+            Err(reason.to_owned())
+        }
+    }
+}
+
+/// A limit at which a region could do nothing is a mistake.
+fn check_limits(limits: &LimitsConfig) -> Result<(), (&'static str, String)> {
+    for (key, value, most) in [
+        ("queue", limits.queue, QUEUE_MOST),
+        ("unconfirmed_changes", limits.unconfirmed_changes, usize::MAX),
+        ("waiting_changes", limits.waiting_changes, usize::MAX),
+    ] {
+        if value == 0 {
+            return Err((key, format!("{key} is 0: it must be 1 or more")));
+        }
+        if value > most {
+            return Err((key, format!("{key} is {value}: it must be {most} or less")));
+        }
+    }
+    Ok(())
 }
 
 /// A region of several nodes cannot be everything.

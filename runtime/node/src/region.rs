@@ -32,12 +32,14 @@ mod readers;
 mod remerge;
 mod rewrite;
 mod rollouts;
+mod room;
 mod shard;
 mod start;
 mod startup;
 mod status;
 mod syncer;
 mod tally;
+mod threads;
 mod verification;
 mod versions;
 
@@ -49,12 +51,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use syncline_applier::{KeptDone, KeptWork, MendDone, MendWork, Site, WriteRequest};
+use syncline_bus::Bus;
 use syncline_core::{
     CONTROL_PARTITION, FunctionVersion, Image, MembershipChange, PartitionCount, Precondition,
     RegionId, Routes, RowKey, Stamp, TableName, partition_of,
 };
 use syncline_host::{Compiler, Host};
-use syncline_store::{DiskStore, Engine};
+use syncline_store::{DiskStore, Engine, StoreError};
 use tokio::sync::oneshot;
 
 pub(crate) use aside::way_back;
@@ -87,9 +90,9 @@ use nodes::LastOwn;
 use observe::Observer;
 use own_log::OwnLog;
 use queue::ShardQueue;
-use readers::Threads;
 use shard::ShardWork;
 use startup::Startup;
+use threads::Threads;
 
 /// What a region is started with.
 #[derive(Clone, Debug)]
@@ -151,6 +154,7 @@ pub(crate) struct Shared {
     /// Versions that go by another one, as of the control partition's last commit, and by which.
     other_profiles: Mutex<Arc<BTreeMap<FunctionVersion, u32>>>,
     pub(crate) cuts: Cuts,
+    pub(crate) bus: Arc<dyn Bus>,
     clock: WallClock,
     /// From here on the steady clock counts.
     started: Instant,
@@ -196,6 +200,20 @@ impl Shared {
             *fatal = Some((reason, now_ms()));
         }
         self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// As [`Shared::fail`], because of the store. One that is corrupt is set aside by the next start,
+    /// which would only come to the same end with it.
+    pub(crate) fn fail_in_store(&self, reason: String, error: &StoreError) {
+        match error {
+            StoreError::Corrupt { .. } => self.fail_as_corrupt(reason),
+            _ => self.fail(reason),
+        }
+    }
+
+    /// As [`Shared::fail_in_store`], where that is what the store is.
+    pub(crate) fn fail_as_corrupt(&self, reason: String) {
+        self.fail(aside::condemn(&self.data, &self.site.region, &reason));
     }
 
     fn other_profiles(&self) -> Arc<BTreeMap<FunctionVersion, u32>> {
@@ -307,6 +325,11 @@ impl Region {
     /// The store, for reading.
     pub fn store(&self) -> &DiskStore {
         &self.shared.site.store
+    }
+
+    /// Where a position stands in its log, as the tools of the bus have it: see [`Bus::offset`].
+    pub fn offset(&self, position: u64) -> Option<u64> {
+        self.shared.bus.offset(position)
     }
 
     /// What is cut, for development.

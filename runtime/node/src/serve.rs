@@ -100,6 +100,7 @@ async fn join(
     let done = tokio::select! {
         done = &mut work => done,
         () = told_to_stop() => {
+            tokio::spawn(end_when_told_again());
             joining.stop();
             work.await
         }
@@ -143,6 +144,7 @@ pub(crate) async fn serve_all(served: Vec<Served>) -> Result<()> {
         () = told_to_stop() => None,
         reason = failed(&regions) => Some(reason),
     };
+    tokio::spawn(end_when_told_again());
     let _ = stop.send(true);
     let drained = async {
         for server in servers {
@@ -171,6 +173,13 @@ async fn told_to_stop() {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
+}
+
+/// Whoever says it twice waits for nothing: all that was acknowledged is on disk.
+async fn end_when_told_again() {
+    told_to_stop().await;
+    tracing::warn!("told to stop again: the process ends at once");
+    std::process::exit(1);
 }
 
 async fn failed(regions: &[Arc<Region>]) -> String {

@@ -291,6 +291,25 @@ fn a_region_whose_store_is_corrupt_comes_back_as_another_incarnation() {
 }
 
 #[test]
+fn a_store_that_was_found_corrupt_while_it_ran_is_set_aside_by_the_next_start() {
+    let world = World::new(Engine::default());
+    let start = || Region::start(world.options("a"), Arc::new(world.bus.clone()));
+    let note = world.data.path().join("a/store.condemned");
+    start().unwrap().stop();
+    std::fs::write(&note, "a#2\nof another life").unwrap();
+    start().unwrap().stop();
+    std::fs::write(&note, "a\npartition 0: read row x: the store is corrupt").unwrap();
+    let error = start().err().unwrap();
+    assert!(matches!(error, StartError::Corrupt { .. }), "{error}");
+    for part in ["partition 0: read row x", "store.corrupt-", "topology join 'a#2'"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    assert!(!note.exists() && matches!(start(), Err(StartError::Lost { .. })));
+    // Nor does it wait for a copy, as if it had never been there.
+    assert!(!must_join(&world.options("a")).unwrap());
+}
+
+#[test]
 fn a_copy_that_is_broken_off_is_gone_on_with() {
     let world = World::new(Engine::default());
     let (a, b, c) = (world.start("a"), world.start("b"), world.start("c"));

@@ -27,15 +27,20 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     }
 }
 
+/// How much whoever runs this process may still write to the disk that a folder is on, in bytes.
+pub fn free_space(folder: &Path) -> Result<u64, StoreError> {
+    let stat = rustix::fs::statvfs(folder)
+        .map_err(|error| io_error("ask for free space".to_owned(), &error.into()))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 /// Refuses a batch while less than `free_bytes_min` would be free on the disk after it.
 pub(crate) fn check_space(
     folder: &Path,
     free_bytes_min: u64,
     batch_bytes: usize,
 ) -> Result<(), StoreError> {
-    let stat = rustix::fs::statvfs(folder)
-        .map_err(|error| io_error("ask for free space".to_owned(), &error.into()))?;
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let free = free_space(folder)?;
     let needed = free_bytes_min.saturating_add(4 * batch_bytes as u64);
     if free < needed { Err(StoreError::NoSpace { bytes: batch_bytes }) } else { Ok(()) }
 }

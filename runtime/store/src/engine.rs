@@ -89,6 +89,14 @@ impl DiskStore {
         }
     }
 
+    /// Commits are refused while less than this is free on the store's disk, in bytes.
+    pub fn free_bytes_min(&self) -> u64 {
+        match &self.engine {
+            Opened::Sled(store) => store.free_bytes_min(),
+            Opened::Fjall(store) => store.free_bytes_min(),
+        }
+    }
+
     /// Looks at the store as it is at one moment, all of which is durable. fjall has views that
     /// do not change; with sled nothing can be committed until the look is over: who commits waits.
     pub fn at_rest<T>(&self, look: impl FnOnce(&dyn Store) -> T) -> Result<AtRest<T>, StoreError> {

@@ -41,6 +41,7 @@ mod store;
 pub use bulk::copy_for_joiner;
 pub use commit::{ConflictLimit, load_partition, load_row, write_commit};
 pub use control::{load_control, write_control_commit};
+pub use disk::free_space;
 pub use engine::{AtRest, DiskStore, Engine};
 pub use fjall_store::{FjallOptions, FjallStore};
 pub use kv::conflict::{ConflictCursor, ConflictFilter, ConflictPage, Outcome, Strategy};

@@ -115,6 +115,11 @@ impl SledStore {
         &self.path
     }
 
+    /// Commits are refused while less than this is free on its disk, in bytes.
+    pub fn free_bytes_min(&self) -> u64 {
+        self.options.free_bytes_min
+    }
+
     /// How much the store takes on disk, in bytes.
     pub fn size_on_disk(&self) -> Result<u64, StoreError> {
         guarded("measure the store", || self.db.size_on_disk())

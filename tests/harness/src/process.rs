@@ -112,6 +112,14 @@ impl Process {
         ended
     }
 
+    /// Asks it to end, and does not wait for that.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn ask_to_stop(&self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
     /// Ends it without a warning.
     ///
     /// # Errors

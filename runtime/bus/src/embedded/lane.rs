@@ -121,14 +121,17 @@ impl LaneReader {
                 Found::Frame { body, next } => {
                     let item = match Envelope::from_bytes(body) {
                         Ok(envelope) => Item::Record(envelope),
-                        Err(bad) => Item::Corrupt { raw: body.to_vec(), reason: bad.to_string() },
+                        Err(bad) => {
+                            let (raw, reason) = (body.to_vec(), bad.to_string());
+                            Item::Corrupt { raw, whole: false, reason }
+                        }
                     };
                     budget.spend(body.len());
                     self.deliver(position, next, item, out);
                 }
                 Found::Corrupt { raw, reason, next } => {
                     budget.spend(raw.len());
-                    self.deliver(position, next, Item::Corrupt { raw, reason }, out);
+                    self.deliver(position, next, Item::Corrupt { raw, whole: false, reason }, out);
                 }
                 Found::End if sealed => self.open = None,
                 Found::End => {

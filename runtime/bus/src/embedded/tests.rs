@@ -198,7 +198,7 @@ fn a_corrupt_frame_is_delivered_once_and_reading_goes_on() {
         let damaged = std::fs::read(scene.last_segment()).unwrap();
         let found = scene.read_all(0);
         assert_eq!(shown(&found), ["0", "corrupt", "2", "3"], "byte {at}");
-        let Item::Corrupt { raw, reason } = &found[1].item else { panic!() };
+        let Item::Corrupt { raw, reason, .. } = &found[1].item else { panic!() };
         assert_eq!((raw.as_slice(), reason.is_empty()), (&damaged[start..end], false));
         assert_eq!((found[1].position, found[1].next_position), (start as u64, end as u64));
         assert_eq!(shown(&scene.read_all(found[1].next_position)), ["2", "3"]);

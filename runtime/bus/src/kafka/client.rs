@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -55,15 +55,24 @@ impl Cluster {
         if self.bootstrap_servers.trim().is_empty() {
             return Err(wrong("it has no bootstrap servers".into()));
         }
-        match self.config().create_native_config() {
-            Ok(_) => Ok(()),
+        match self.config().create_native_config().and_then(|_| self.try_security()) {
+            Ok(()) => Ok(()),
             // What the client says may repeat the value, which may be a secret.
             Err(KafkaError::ClientConfig(_, what, name, value)) => {
                 let what = if value.is_empty() { what } else { what.replace(&value, "…") };
-                Err(wrong(format!("{name}: {what}")))
+                Err(wrong(format!("{name}: {what}{}", lacks_tls(&what))))
             }
-            Err(error) => Err(wrong(error.to_string())),
+            Err(error) => Err(wrong(format!("{error}{}", lacks_tls(&error.to_string())))),
         }
+    }
+
+    /// Some of what can be set is looked at only by a client: files that it names, and whether it was
+    /// built with what is asked for.
+    fn try_security(&self) -> Result<(), KafkaError> {
+        if !self.security.is_empty() {
+            let _: BaseConsumer<Told> = self.config().create_with_context(Told::default())?;
+        }
+        Ok(())
     }
 
     /// What every client has in common.
@@ -126,6 +135,17 @@ impl Cluster {
             .set("linger.ms", "1")
             .set("queue.buffering.max.kbytes", "131072");
         config
+    }
+}
+
+/// What to do where a client says that it was built without TLS.
+fn lacks_tls(said: &str) -> &'static str {
+    let said = said.to_ascii_lowercase();
+    let is_it = said.contains("openssl") || said.contains("no provider for sasl");
+    if !cfg!(feature = "tls") && is_it {
+        ": this build of Syncline has neither TLS nor SCRAM: build it with --features tls"
+    } else {
+        ""
     }
 }
 

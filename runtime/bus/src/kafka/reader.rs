@@ -9,6 +9,7 @@
 
 mod lane;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,8 +20,10 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{self, Failed, Told};
+use super::describe::Described;
 use super::message::item;
 use super::place::{Mark, Place};
+use super::topics::too_many;
 use super::{ANSWER_WAIT, Log};
 use crate::{BusError, Delivery, Item, Lane, Reader};
 use lane::{Budget, LaneState};
@@ -59,6 +62,10 @@ pub(super) struct KafkaReader {
     watch_at: Instant,
     /// What is wrong.
     trouble: Option<Trouble>,
+    /// Why the topics cannot be used, as was found when they were last looked at.
+    refused: Option<String>,
+    /// What was said of topics that can be used all the same.
+    remarks: Vec<String>,
 }
 
 struct Trouble {
@@ -74,10 +81,18 @@ impl KafkaReader {
         for (lane, position) in from {
             lanes[log.index(*lane)?].next = *position;
         }
-        let (consumer, trouble) = (None, None);
-        let watch_at = now + WATCH_EVERY;
-        let marks = [None; 2];
-        Ok(Self { log, lanes, first: 0, consumer, marks, look_at: now, watch_at, trouble })
+        Ok(Self {
+            log,
+            lanes,
+            first: 0,
+            consumer: None,
+            marks: [None; 2],
+            look_at: now,
+            watch_at: now + WATCH_EVERY,
+            trouble: None,
+            refused: None,
+            remarks: Vec::new(),
+        })
     }
 
     /// Sees to the lanes that should be read and are not. Answers true if the cluster was asked.
@@ -121,6 +136,7 @@ impl KafkaReader {
         self.open_client()?;
         let Some(consumer) = &self.consumer else { return Ok(()) };
         let found = self.log.describe(consumer, ANSWER_WAIT)?;
+        self.judge(&found)?;
         let [changes, control] = self.log.topics().map(|(name, _)| found.get(name));
         self.marks = [changes.map(|topic| topic.mark), control.map(|topic| topic.mark)];
         for index in 0..self.lanes.len() {
@@ -132,6 +148,21 @@ impl KafkaReader {
             }
         }
         Ok(())
+    }
+
+    /// Refuses topics that lack partitions, until they are looked at again.
+    fn judge(&mut self, found: &BTreeMap<String, Described>) -> Result<(), BusError> {
+        let judged = self.log.check_partitions(found);
+        self.refused = match &judged {
+            Err(BusError::Topics { report, .. }) => Some(report.clone()),
+            _ => None,
+        };
+        let remarks = too_many(&self.log, found);
+        for remark in remarks.iter().filter(|remark| !self.remarks.contains(*remark)) {
+            tracing::warn!(source = %self.log.region, "{remark}");
+        }
+        self.remarks = remarks;
+        judged
     }
 
     /// Has the client read lanes, once it is known where. All at once, so that one answer of the
@@ -229,6 +260,10 @@ impl KafkaReader {
             self.doubt();
             return Ok(());
         }
+        if let Err(refused) = self.judge(&found) {
+            self.doubt();
+            return Err(refused);
+        }
         let mut stalled = false;
         for index in 0..self.lanes.len() {
             let lane = &self.lanes[index];
@@ -282,10 +317,12 @@ impl KafkaReader {
     }
 
     fn accept(&mut self, is_control: bool, partition: i32, offset: i64, item: Item) {
-        let index = if is_control { self.lanes.len() - 1 } else { partition.max(0) as usize };
-        if index >= self.lanes.len() {
-            return;
-        }
+        let lane = match u32::try_from(partition) {
+            _ if is_control => Lane::Control,
+            Ok(partition) => Lane::Changes(partition),
+            Err(_) => return,
+        };
+        let Some(index) = self.index(lane) else { return };
         let (Some(mark), Ok(offset)) = (self.mark(index), u64::try_from(offset)) else { return };
         let lane = &mut self.lanes[index];
         // What was on its way when the lane was stopped, or moved on, is not what is read now.
@@ -380,6 +417,10 @@ impl Reader for KafkaReader {
                 // A cluster that does not answer is waited for; other software is not.
                 Err(error @ BusError::Kafka { .. }) => self.complain_of(error),
                 Err(error) => return Err(error),
+            }
+            // Between two looks it is no better than at the first.
+            if let Some(report) = self.refused.clone() {
+                return Err(BusError::Topics { region: self.log.region.clone(), report });
             }
             self.fill(wait);
             let out = self.take(Budget { records: max_records, bytes: max_bytes });

@@ -3,9 +3,10 @@
 use std::ffi::CString;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::bindings as native;
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -75,6 +76,27 @@ impl Scene {
         assert!(made[0].is_ok(), "{made:?}");
     }
 
+    /// Gives the topic more partitions, and waits until all of the cluster says so.
+    fn widen(&self, partitions: usize) {
+        let (admin, topic) = (self.admin(), self.topic());
+        let more = NewPartitions::new(&topic, partitions);
+        let made = wait_for(admin.create_partitions([&more], &AdminOptions::new())).unwrap();
+        assert!(made[0].is_ok(), "{made:?}");
+        let (log, until) = (self.bus().log(&source()).unwrap(), Instant::now() + PATIENCE);
+        let found = || log.ask(|asking| log.describe(asking, PATIENCE)).unwrap()[&topic].partitions;
+        while found() as usize != partitions {
+            assert!(Instant::now() < until, "the topic stays as it was");
+        }
+    }
+
+    /// One record, though the topic's settings are wrong.
+    fn produce_anyhow(&self) {
+        let (foreign, topic): (BaseProducer, _) = (self.config().create().unwrap(), self.topic());
+        let record = BaseRecord::<[u8], [u8]>::to(&topic).partition(0).payload(b"0");
+        foreign.send(record).map_err(|(error, _)| error).unwrap();
+        foreign.flush(PATIENCE).unwrap();
+    }
+
     fn produce(&self, numbers: std::ops::Range<usize>) {
         self.bus().publisher(&source()).unwrap().produce(&records(numbers)).unwrap();
     }
@@ -90,9 +112,9 @@ impl Scene {
     fn delete_topic(&self) {
         let (admin, topic) = (self.admin(), self.topic());
         wait_for(admin.delete_topics(&[&topic], &AdminOptions::new())).unwrap();
-        let until = std::time::Instant::now() + PATIENCE;
+        let until = Instant::now() + PATIENCE;
         while matches!(self.bus().check(&source()), Ok(TopicsFound::Sound)) {
-            assert!(std::time::Instant::now() < until, "the topic is still there");
+            assert!(Instant::now() < until, "the topic is still there");
         }
     }
 }
@@ -145,6 +167,13 @@ fn an_incarnation_has_topics_of_its_own() {
 }
 
 #[test]
+fn a_position_is_told_by_its_offset() {
+    let bus = bus_at("127.0.0.1:1", "x");
+    let mark = place::Mark::of(7, 9);
+    assert_eq!(bus.offset(Place { mark, offset: 4096 }.position()), Some(4096));
+}
+
+#[test]
 fn a_region_without_a_cluster_is_named() {
     let refused = bus_at("127.0.0.1:1", "x").ends(&"nowhere".parse().unwrap());
     assert!(matches!(refused, Err(BusError::NoCluster { .. })));
@@ -161,6 +190,28 @@ fn only_security_can_be_set() {
     assert!(set("acks", "1").unwrap_err().contains("\"acks\" cannot be set"));
     let told = set("security.protocol", "a secret").unwrap_err();
     assert!(told.contains("security.protocol") && !told.contains("a secret"), "{told}");
+    let without = set("security.protocol", "ssl");
+    let scram = {
+        let mut cluster = cluster("127.0.0.1:1");
+        for (name, value) in [
+            ("security.protocol", "sasl_plaintext"),
+            ("sasl.mechanisms", "SCRAM-SHA-512"),
+            ("sasl.username", "a"),
+            ("sasl.password", "hunter2"),
+        ] {
+            cluster.security.insert(name.into(), value.into());
+        }
+        cluster.check("eu").map_err(|error| error.to_string())
+    };
+    for built in [without, scram] {
+        match cfg!(feature = "tls") {
+            true => assert_eq!(built, Ok(())),
+            false => {
+                let told = built.unwrap_err();
+                assert!(told.contains("--features tls") && !told.contains("hunter2"), "{told}");
+            }
+        }
+    }
     let mut secret = cluster("127.0.0.1:1");
     secret.security.insert("sasl.password".into(), "hunter2".into());
     assert!(!format!("{secret:?}").contains("hunter2"));
@@ -227,14 +278,52 @@ fn wrong_topics_are_reported_and_not_written_to() {
 }
 
 #[test]
-fn another_number_of_partitions_is_refused() {
+fn topics_that_lack_partitions_are_refused_for_as_long_as_they_do() {
     let Some(scene) = Scene::new() else { return };
-    scene.make(NewTopic::new(&scene.topic(), 3, TopicReplication::Fixed(1)));
-    let refused = scene.bus().publisher(&source()).map(drop);
-    let is_it = |error| matches!(error, BusError::Partitions { expected: 2, found: 3, .. });
-    assert!(is_it(refused.unwrap_err()));
-    assert!(is_it(scene.reader(0).poll(1, 1, PATIENCE).unwrap_err()));
-    assert!(is_it(scene.bus().ends(&source()).unwrap_err()));
+    let topic = scene.topic();
+    let few = NewTopic::new(&topic, 1, TopicReplication::Fixed(1)).set("retention.bytes", "7");
+    scene.make(few);
+    let report = |error: BusError| match error {
+        BusError::Topics { report, .. } => report,
+        other => panic!("{other}"),
+    };
+    let said = format!("{topic}: it has 1 partitions, it must have 2");
+    let refused = report(scene.bus().publisher(&source()).map(drop).unwrap_err());
+    assert!(refused.contains(&said) && refused.contains("retention.bytes is 7"), "{refused}");
+    assert!(report(scene.bus().ends(&source()).unwrap_err()).contains(&said));
+    let mut reader = scene.reader(0);
+    // Those between two looks at the topics, too.
+    for _ in 0..20 {
+        let refused = reader.poll(1, 1, Duration::from_millis(20));
+        assert!(report(refused.unwrap_err()).contains(&said));
+    }
+    scene.widen(2);
+    scene.produce_anyhow();
+    let until = Instant::now() + PATIENCE;
+    while reader.poll(1, 1, Duration::from_millis(20)).map_or(true, |found| found.is_empty()) {
+        assert!(Instant::now() < until);
+    }
+}
+
+#[test]
+fn partitions_beyond_those_that_there_should_be_are_left_alone() {
+    let Some(scene) = Scene::new() else { return };
+    scene.produce(0..3);
+    let mut reader = scene.reader(0);
+    assert_eq!(all_shown(&read(&mut *reader, 3)), ["0", "1", "2"]);
+    scene.widen(5);
+    let Ok(TopicsFound::Usable(said)) = scene.bus().check(&source()) else { panic!() };
+    assert!(said[0].contains("has 5 partitions, of which the first 2 are used"), "{said:?}");
+    // Which partition of the two topics' it is, must not be mixed up.
+    let foreign: BaseProducer = scene.config().create().unwrap();
+    let topic = scene.topic();
+    let record = BaseRecord::<[u8], [u8]>::to(&topic).partition(2).payload(b"foreign");
+    foreign.send(record).map_err(|(error, _)| error).unwrap();
+    foreign.flush(PATIENCE).unwrap();
+    scene.produce(3..5);
+    assert_eq!(all_shown(&read(&mut *reader, 2)), ["3", "4"]);
+    assert_eq!(scene.bus().ends(&source()).unwrap().len(), 3);
+    assert_eq!(all_shown(&read(&mut *scene.reader(0), 5)), ["0", "1", "2", "3", "4"]);
 }
 
 #[test]
@@ -256,10 +345,10 @@ fn a_topic_that_was_made_again_is_read_from_its_start() {
     assert_eq!((asked, start), (kept, 0));
     assert_eq!(found[10].next_position, scene.end());
     // One that was reading all along gets there too, be it after some records of the new topic.
-    let until = std::time::Instant::now() + 2 * PATIENCE;
+    let until = Instant::now() + 2 * PATIENCE;
     let mut found = Vec::new();
     while !all_shown(&found).ends_with(&expected) {
-        assert!(std::time::Instant::now() < until, "{:?}", all_shown(&found));
+        assert!(Instant::now() < until, "{:?}", all_shown(&found));
         found.extend(running.poll(100, 1 << 20, Duration::from_secs(1)).unwrap());
     }
 }
@@ -270,9 +359,9 @@ fn a_publisher_makes_a_topic_again_that_was_deleted() {
     let mut publisher = scene.bus().publisher(&source()).unwrap();
     publisher.produce(&records(0..5)).unwrap();
     scene.delete_topic();
-    let until = std::time::Instant::now() + PATIENCE;
+    let until = Instant::now() + PATIENCE;
     while let Err(error) = publisher.produce(&records(5..8)) {
-        assert!(std::time::Instant::now() < until, "{error:?}");
+        assert!(Instant::now() < until, "{error:?}");
     }
     let found = all_shown(&read(&mut *scene.reader(0), 3));
     assert_eq!(found, ["5", "6", "7"]);
@@ -328,9 +417,17 @@ fn foreign_records_harm_nobody() {
     assert_eq!(sent, native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR);
     foreign.flush(PATIENCE).unwrap();
     scene.produce(4..5);
-    let expected =
-        ["0", "corrupt: its key is not UTF-8", "", "corrupt: a header of it is not UTF-8", "4"];
-    assert_eq!(all_shown(&read(&mut *scene.reader(0), 5)), expected);
+    let expected = [
+        "0",
+        "corrupt: its key is not UTF-8 at byte 0",
+        "",
+        "corrupt: the name of a header of it is not UTF-8",
+        "4",
+    ];
+    let found = read(&mut *scene.reader(0), 5);
+    assert_eq!(all_shown(&found), expected);
+    let Item::Corrupt { raw, whole: true, .. } = &found[1].item else { panic!("{:?}", found[1]) };
+    assert_eq!(Envelope::from_bytes_lossy(raw).unwrap().payload, b"1");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A region's own topics: making them, and holding them against what they must be.
 //!
+//! - There are as many partitions as the configuration says, or more: see [`too_many`].
 //! - `cleanup.policy` is `delete`: compaction keeps one record a key, and all heartbeats have one
 //!   key.
 //! - `retention.ms` is what is configured, but -1 for the control topic: what is deleted before a
@@ -68,6 +69,8 @@ impl Default for TopicSettings {
 pub enum TopicsFound {
     /// Both topics, as they must be.
     Sound,
+    /// Both topics can be used, though they are not as they would be made; this is said of them.
+    Usable(Vec<String>),
     /// These are not there; the region's publisher makes them.
     Missing(Vec<String>),
 }
@@ -95,6 +98,9 @@ pub(super) fn ensure(log: &Log, settings: &TopicSettings) -> Result<(), BusError
                 found = log.describe(asking, ANSWER_WAIT)?;
             }
         }
+        for what in too_many(log, &found) {
+            tracing::warn!(region = %log.region, "{what}");
+        }
         examine(log, settings, &admin, &found)
     })
 }
@@ -105,7 +111,62 @@ pub(super) fn check(log: &Log, settings: &TopicSettings) -> Result<TopicsFound, 
     examine(log, settings, &admin(log)?, &found)?;
     let missing = log.topics().into_iter().map(|(name, _)| name.to_owned());
     let missing: Vec<String> = missing.filter(|name| !found.contains_key(name)).collect();
-    Ok(if missing.is_empty() { TopicsFound::Sound } else { TopicsFound::Missing(missing) })
+    if !missing.is_empty() {
+        return Ok(TopicsFound::Missing(missing));
+    }
+    let more = too_many(log, &found);
+    Ok(if more.is_empty() { TopicsFound::Sound } else { TopicsFound::Usable(more) })
+}
+
+/// What is said of topics that lack partitions: they cannot be used.
+pub(super) fn too_few(log: &Log, found: &BTreeMap<String, Described>) -> Vec<String> {
+    of_partitions(
+        log,
+        found,
+        |wanted, found| found < wanted,
+        |topic, wanted, found| {
+            let remedy = if topic == log.control {
+                "A region makes it so by itself: it is not its topic, or was made by hand"
+                    .to_owned()
+            } else {
+                format!(
+                    "If the region has never run, raise it: kafka-topics.sh --alter --topic {topic} \
+                 --partitions {wanted}. If it has, bus.partitions is another in its configuration \
+                 than here: it is the same in every region, and never changes"
+                )
+            };
+            format!("{topic}: it has {found} partitions, it must have {wanted}. {remedy}")
+        },
+    )
+}
+
+/// What is said of topics with more partitions than are used, which nothing can take away.
+pub(super) fn too_many(log: &Log, found: &BTreeMap<String, Described>) -> Vec<String> {
+    of_partitions(
+        log,
+        found,
+        |wanted, found| found > wanted,
+        |topic, wanted, found| {
+            format!(
+                "{topic}: it has {found} partitions, of which the first {wanted} are used, as many as \
+             there should be; bus.partitions stays {wanted} in every region"
+            )
+        },
+    )
+}
+
+fn of_partitions(
+    log: &Log,
+    found: &BTreeMap<String, Described>,
+    is_so: impl Fn(u32, u32) -> bool,
+    said: impl Fn(&str, u32, u32) -> String,
+) -> Vec<String> {
+    let topics = log.topics().into_iter();
+    let topics = topics.filter_map(|(name, wanted)| {
+        let found = found.get(name)?.partitions;
+        is_so(wanted, found).then(|| said(name, wanted, found))
+    });
+    topics.collect()
 }
 
 pub(super) fn admin(log: &Log) -> Result<AdminClient<Told>, BusError> {
@@ -182,7 +243,7 @@ fn examine(
     let failed = log.failed("read the settings of its topics");
     let asked: Vec<_> = found.keys().map(|name| ResourceSpecifier::Topic(name)).collect();
     let described = wait_for(admin.describe_configs(&asked, &patience())).map_err(&failed)?;
-    let mut report = Vec::new();
+    let mut report = too_few(log, found);
     for config in described {
         let config = config.map_err(|code| failed(KafkaError::AdminOp(code)))?;
         let OwnedResourceSpecifier::Topic(name) = &config.specifier else { continue };
@@ -284,6 +345,8 @@ pub(super) fn wait_for<T>(future: impl Future<Output = T>) -> T {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Cluster;
+    use super::super::place::Mark;
     use super::*;
 
     const WEEK_MS: &str = "604800000";
@@ -343,5 +406,34 @@ mod tests {
         assert_eq!([1, 2, 3, 5].map(|replicas| settings.min_insync(replicas)), [1, 1, 2, 4]);
         let named = TopicSettings { min_insync_replicas: Some(1), ..settings };
         assert_eq!(named.min_insync(3), 1);
+    }
+
+    #[test]
+    fn partitions_that_lack_are_refused_and_those_beyond_are_told() {
+        let cluster = Cluster { bootstrap_servers: "x:1".into(), security: BTreeMap::new() };
+        let log = Log {
+            region: "eu".parse().unwrap(),
+            cluster,
+            partitions: 8,
+            changes: "syncline.changes.eu".into(),
+            control: "syncline.control.eu".into(),
+        };
+        let said = |changes, control| {
+            let topic = |partitions| Described { partitions, replicas: 1, mark: Mark::default() };
+            let found = BTreeMap::from([
+                (log.changes.clone(), topic(changes)),
+                (log.control.clone(), topic(control)),
+            ]);
+            (too_few(&log, &found), too_many(&log, &found))
+        };
+        assert_eq!(said(8, 1), (vec![], vec![]));
+        let (few, many) = said(6, 2);
+        let [few, many] = [few, many].map(|said| said.join("; "));
+        for part in ["syncline.changes.eu: it has 6 ", "must have 8", "--partitions 8"] {
+            assert!(few.contains(part), "{few}");
+        }
+        assert!(!few.contains("control"), "{few}");
+        assert!(many.starts_with("syncline.control.eu: it has 2 partitions, of which"), "{many}");
+        assert_eq!(said(9, 1).1.len(), 1);
     }
 }

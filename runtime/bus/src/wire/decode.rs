@@ -12,7 +12,9 @@ use super::encode::operation_word;
 use super::entries::{Entries, Tags, Text};
 use super::evidence::{self, Outcomes};
 use super::fields::{self, Headers, Reason, check_same, check_tags};
-use super::{CONTROL_KEY, DecodeError, Decoded, HEARTBEAT_KEY, PAYLOAD_BYTES_MAX, WIRE_VERSION};
+use super::{
+    CONTENT_TYPE, CONTROL_KEY, DecodeError, Decoded, HEARTBEAT_KEY, PAYLOAD_BYTES_MAX, WIRE_VERSION,
+};
 use crate::Envelope;
 
 /// A reason is kept with the quarantined bytes and shown in logs; what a stranger wrote must not
@@ -24,10 +26,20 @@ const KEY_BYTES_MAX: usize = 128 + 1 + RowPk::BYTES_MAX;
 
 /// Understands a record, or says why not. What is returned has passed the record's own `check()`.
 pub fn decode(envelope: &Envelope) -> Result<Decoded, DecodeError> {
-    read(envelope).map_err(|reason| match version_of(envelope) {
-        Some(v) if v != WIRE_VERSION => DecodeError::UnknownVersion(v),
+    read(envelope).map_err(|reason| match (version_of(envelope), origin_of(envelope)) {
+        (Some(version), Some(origin)) if version > WIRE_VERSION => {
+            DecodeError::UnknownVersion { version, origin }
+        }
         _ => DecodeError::Undecodable(bounded(reason)),
     })
+}
+
+/// Who made the record, if its headers are as Syncline writes them, in any version of the format:
+/// a kind, the content's type, and the region. A stranger's JSON may well have a field `v`.
+fn origin_of(envelope: &Envelope) -> Option<RegionId> {
+    let headers = Headers::of(envelope).ok()?;
+    headers.kind.filter(|_| headers.content_type == Some(CONTENT_TYPE))?;
+    headers.region?.parse().ok()
 }
 
 fn bounded(reason: Reason) -> Reason {

@@ -20,10 +20,10 @@ const HEADER_BYTES_MAX: usize = 64 << 10;
 #[derive(Default)]
 pub(super) struct Headers<'a> {
     pub(super) kind: Option<&'a str>,
-    region: Option<&'a str>,
+    pub(super) region: Option<&'a str>,
     event_id: Option<&'a str>,
     table: Option<&'a str>,
-    content_type: Option<&'a str>,
+    pub(super) content_type: Option<&'a str>,
 }
 
 impl<'a> Headers<'a> {

@@ -1,5 +1,7 @@
 //! Records that could not be read.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use base64::Engine as _;
@@ -24,7 +26,8 @@ struct Item {
     lane: &'static str,
     /// None in the control lane, which has no partitions.
     partition: Option<u32>,
-    position: u64,
+    /// Of the bus, where it has such; what the id ends with need not be one.
+    offset: Option<u64>,
     reason: String,
     quarantined_at: String,
     raw_bytes: u64,
@@ -79,11 +82,12 @@ pub(super) async fn list(State(api): State<Api>, query: QueryOf) -> Result<Json<
     let filter = filter(&params)?;
     let limit = params.limit(100, 1000)?;
     let after: Option<QuarantineId> = params.cursor()?;
-    let region = api.region;
+    let region = Arc::clone(&api.region);
     let read = move || Ok(quarantine::page(region.store(), &filter, after.as_ref(), limit)?);
     let page = blocking(read).await?;
+    let offset = |kept: &Quarantined| api.region.offset(kept.id.position);
     Ok(Json(Page {
-        items: page.records.iter().map(item).collect(),
+        items: page.records.iter().map(|kept| item(kept, offset(kept))).collect(),
         next_cursor: page.next.map(|next| next.to_string()),
     }))
 }
@@ -108,10 +112,11 @@ pub(super) async fn show(
     id: PathOf<String>,
 ) -> Result<Json<Whole>, Problem> {
     let id = id_of(id)?;
-    let region = api.region;
+    let region = Arc::clone(&api.region);
     let key = id.clone();
     let kept = blocking(move || Ok(quarantine::get(region.store(), &key)?)).await?;
-    kept.as_ref().map(|kept| Json(whole(kept))).ok_or_else(|| not_kept(&id))
+    let kept = kept.ok_or_else(|| not_kept(&id))?;
+    Ok(Json(whole(&kept, api.region.offset(id.position))))
 }
 
 /// `POST /v1/quarantine/{id}/replay`
@@ -171,14 +176,14 @@ fn not_kept(id: &QuarantineId) -> Problem {
     Problem::new(Code::QuarantinedNotFound, detail)
 }
 
-fn item(kept: &Quarantined) -> Item {
+fn item(kept: &Quarantined, offset: Option<u64>) -> Item {
     let (lane, partition) = lane(kept.id.partition);
     Item {
         id: kept.id.to_string(),
         source: kept.id.source.to_string(),
         lane,
         partition,
-        position: kept.id.position,
+        offset,
         reason: kept.reason.clone(),
         quarantined_at: rfc3339(kept.at_ms),
         raw_bytes: kept.raw_bytes,
@@ -186,9 +191,14 @@ fn item(kept: &Quarantined) -> Item {
     }
 }
 
-fn whole(kept: &Quarantined) -> Whole {
+fn whole(kept: &Quarantined, offset: Option<u64>) -> Whole {
     let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
-    let envelope = Envelope::from_bytes(&kept.raw).ok().filter(|_| !kept.is_truncated());
+    // Of a record that came whole, texts that are none are shown as far as they go.
+    let envelope = match kept.whole {
+        true => Envelope::from_bytes_lossy(&kept.raw),
+        false => Envelope::from_bytes(&kept.raw),
+    };
+    let envelope = envelope.ok().filter(|_| !kept.is_truncated());
     let record = envelope.map(|Envelope { key, headers, payload }| Record {
         key,
         headers: headers.into_iter().map(|(name, value)| Header { name, value }).collect(),
@@ -196,7 +206,7 @@ fn whole(kept: &Quarantined) -> Whole {
         payload_text: text(&payload),
     });
     Whole {
-        item: item(kept),
+        item: item(kept, offset),
         damaged: !kept.whole,
         raw_base64: BASE64.encode(&kept.raw),
         raw_text: text(&kept.raw),
@@ -225,10 +235,10 @@ mod tests {
             raw: raw.clone(),
             whole: true,
         };
-        let shown = serde_json::to_value(whole(&kept)).unwrap();
+        let shown = serde_json::to_value(whole(&kept, Some(7))).unwrap();
         assert_eq!(shown["id"], "eu-west-1.2.control.7");
         assert_eq!((&shown["source"], &shown["lane"]), (&json!("eu-west-1#2"), &json!("control")));
-        assert_eq!((&shown["partition"], &shown["position"]), (&Value::Null, &json!(7)));
+        assert_eq!((&shown["partition"], &shown["offset"]), (&Value::Null, &json!(7)));
         assert_eq!(shown["quarantined_at"], "2026-11-20T19:33:32.955Z");
         assert_eq!((&shown["truncated"], &shown["damaged"]), (&json!(false), &json!(false)));
         assert_eq!(BASE64.decode(shown["raw_base64"].as_str().unwrap()).unwrap(), raw);
@@ -237,9 +247,10 @@ mod tests {
         assert_eq!(shown["record"], record);
 
         let cut = Quarantined { raw: vec![0xff, 0x00], raw_bytes: 70_000, whole: false, ..kept };
-        let shown = serde_json::to_value(whole(&cut)).unwrap();
+        let shown = serde_json::to_value(whole(&cut, None)).unwrap();
         assert_eq!((&shown["truncated"], &shown["damaged"]), (&json!(true), &json!(true)));
         assert_eq!((&shown["raw_text"], &shown["record"]), (&Value::Null, &Value::Null));
+        assert_eq!(shown["offset"], Value::Null);
         assert_eq!((&shown["raw_base64"], &shown["raw_bytes"]), (&json!("/wA="), &json!(70_000)));
     }
 }

@@ -43,11 +43,7 @@ pub(super) fn config(command: ConfigCommand, out: &Output) -> Result<(), Failure
     let ConfigCommand::Check(CheckArgs { file: ConfigFile { config: file }, connect }) = command;
     let config = load(&file).map_err(|error| failed(&error.into()))?;
     let summary = summary(&file, &config);
-    let clusters = if connect {
-        ask_clusters(&config).map_err(|error| failed(&error.into()))?
-    } else {
-        Vec::new()
-    };
+    let clusters = look_at_clusters(&config, connect).map_err(|error| failed(&error.into()))?;
     if out.is_json() {
         let shown = clusters.iter().map(|(region, found)| match found {
             Ok(found) => json!({ "region": region, "ok": true, "found": found }),
@@ -72,10 +68,14 @@ pub(super) fn config(command: ConfigCommand, out: &Output) -> Result<(), Failure
 /// What each region's cluster has, or what is wrong with it, by the region's name.
 type ClustersFound = Vec<(String, Result<String, String>)>;
 
-/// Nothing is made or changed.
-fn ask_clusters(config: &Config) -> Result<ClustersFound, BusError> {
+/// Nothing is made or changed. Where nothing is to be connected to, a cluster that no client could
+/// be made for is found all the same, as it would be by a region that starts.
+fn look_at_clusters(config: &Config, connect: bool) -> Result<ClustersFound, BusError> {
     let BusConfig::Kafka(options) = &config.bus else { return Ok(Vec::new()) };
     let bus = KafkaBus::open(options.clone())?;
+    if !connect {
+        return Ok(Vec::new());
+    }
     let ask = |region: &RegionId| {
         if let Some(via) = config.routes.via(region) {
             let found = format!(
@@ -87,6 +87,7 @@ fn ask_clusters(config: &Config) -> Result<ClustersFound, BusError> {
         let found = if *region == config.region {
             bus.check(region).map(|found| match found {
                 TopicsFound::Sound => "reached; the region's topics are as they must be".to_owned(),
+                TopicsFound::Usable(said) => format!("reached; {}", said.join("; ")),
                 TopicsFound::Missing(topics) => format!(
                     "reached; the region makes these topics when it starts: {}",
                     topics.join(", ")
@@ -134,6 +135,25 @@ fn check_regions(regions: &[String], port: u16) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cluster_that_no_client_can_be_made_for_is_found_without_connecting() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("region.toml");
+        let check = |security: &str| {
+            let text = format!(
+                "[region]\nid = \"a\"\ndata = \"data\"\n[api]\nlisten = \"127.0.0.1:0\"\nauth = \
+                 \"none\"\n[bus]\nkind = \"kafka\"\n[regions.a]\nbootstrap_servers = \
+                 \"127.0.0.1:1\"\n[regions.a.security]\n{security}\n"
+            );
+            std::fs::write(&file, text).unwrap();
+            let found = look_at_clusters(&load(&file).unwrap(), false);
+            found.map(|found| found.len()).map_err(|error| error.to_string())
+        };
+        assert_eq!(check("security.protocol = \"plaintext\""), Ok(0));
+        let missing = "security.protocol = \"ssl\"\nssl.ca.location = \"/nowhere/ca.pem\"";
+        assert!(check(missing).unwrap_err().contains("use the cluster of a"));
+    }
 
     #[test]
     fn regions_are_distinct_and_each_has_a_port() {

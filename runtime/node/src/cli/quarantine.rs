@@ -26,7 +26,8 @@ struct Item {
     lane: String,
     #[serde(default)]
     partition: Option<u32>,
-    position: u64,
+    #[serde(default)]
+    offset: Option<u64>,
     reason: String,
     quarantined_at: String,
     raw_bytes: u64,
@@ -153,7 +154,7 @@ impl Whole {
             ("record", item.id.clone()),
             ("log of", item.source.clone()),
             ("lane", item.lane()),
-            ("position", item.position.to_string()),
+            ("offset", item.offset.map(|offset| offset.to_string()).unwrap_or_default()),
             ("since", item.quarantined_at.clone()),
             ("bytes", item.size()),
             ("damaged", if *damaged { "in the log".to_owned() } else { String::new() }),
@@ -226,7 +227,7 @@ mod tests {
     use super::*;
 
     const ITEM: &str = r#""id":"eu-west-1.2.3.4096","source":"eu-west-1#2","lane":"changes",
-        "partition":3,"position":4096,"reason":"its payload is not JSON\u001b[2J",
+        "partition":3,"offset":4096,"reason":"its payload is not JSON\u001b[2J",
         "quarantined_at":"2026-11-20T19:33:32.955Z","raw_bytes":70000,"truncated":true"#;
 
     #[test]
@@ -252,13 +253,13 @@ mod tests {
             "payload_base64":"e25vdA==","payload_text":"{not\nJSON"}"#,
         );
         insta::assert_snapshot!(whole, @r"
-        record    eu-west-1.2.3.4096
-        log of    eu-west-1#2
-        lane      changes/3
-        position  4096
-        since     2026-11-20T19:33:32.955Z
-        bytes     70000 (cut)
-        reason    its payload is not JSON\u{1b}[2J
+        record   eu-west-1.2.3.4096
+        log of   eu-west-1#2
+        lane     changes/3
+        offset   4096
+        since    2026-11-20T19:33:32.955Z
+        bytes    70000 (cut)
+        reason   its payload is not JSON\u{1b}[2J
 
         key
           carts/c-1
@@ -277,14 +278,14 @@ mod tests {
     fn what_is_no_record_is_shown_as_bytes() {
         let damaged = shown(r#""damaged":true,"raw_base64":"/wA=","raw_text":null,"record":null"#);
         insta::assert_snapshot!(damaged, @r"
-        record    eu-west-1.2.3.4096
-        log of    eu-west-1#2
-        lane      changes/3
-        position  4096
-        since     2026-11-20T19:33:32.955Z
-        bytes     70000 (cut)
-        damaged   in the log
-        reason    its payload is not JSON\u{1b}[2J
+        record   eu-west-1.2.3.4096
+        log of   eu-west-1#2
+        lane     changes/3
+        offset   4096
+        since    2026-11-20T19:33:32.955Z
+        bytes    70000 (cut)
+        damaged  in the log
+        reason   its payload is not JSON\u{1b}[2J
 
         raw, base64
           /wA=

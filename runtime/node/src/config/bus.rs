@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use syncline_bus::{Cluster, KafkaOptions, TopicSettings};
@@ -13,6 +14,10 @@ use super::{HumanDuration, Partitions};
 const FROM_FILE: &str = "_file";
 /// A property whose name ends so is read from the environment variable that is its value.
 const FROM_ENVIRONMENT: &str = "_env";
+
+/// The shortest time that a topic may keep its records: less, and a region that is started again
+/// would find them gone.
+const RETENTION_LEAST: Duration = Duration::from_secs(60 * 60);
 
 /// The bus of a region.
 #[derive(Clone, Debug)]
@@ -92,6 +97,11 @@ pub(super) fn bus(
                 ..TopicSettings::default()
             };
             if let Some(HumanDuration(retention)) = section.retention {
+                if retention < RETENTION_LEAST {
+                    let reason = "retention is below 1h: what a region has not read by then has to \
+                                  be sent again, all of it";
+                    return wrong("retention", reason);
+                }
                 topics.retention = retention;
             }
             // The cluster of a region that is heard through another one is not read.

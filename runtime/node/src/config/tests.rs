@@ -16,9 +16,10 @@ partitions = 4
 max_clock_skew = "2s"
 "#;
 
-fn parsed(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
-    let variables = environment.iter().map(|(k, v)| (k.to_string(), v.to_string()));
-    parse(Path::new("conf/region.toml"), text, variables).map_err(|error| error.to_string())
+fn parsed(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+    environment(variables.iter().map(|(name, value)| (name.into(), value.into())))
+        .and_then(|ours| parse(Path::new("conf/region.toml"), text, ours.into_iter()))
+        .map_err(|error| error.to_string())
 }
 
 #[test]
@@ -60,6 +61,36 @@ fn the_environment_comes_last() {
     assert!(error.contains("SYNCLINE_BUS__PARTITIONS"), "{error}");
     let error = parsed(GOOD, &[("SYNCLINE_API__PORT", "1")]).unwrap_err();
     assert!(error.contains("SYNCLINE_API__PORT") && error.contains("port"), "{error}");
+}
+
+#[test]
+fn a_variable_that_is_no_text_harms_only_where_it_is_ours() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let no_text = || OsString::from_vec(vec![b'x', 0xff]);
+    let with = |name: &str, value: OsString| environment([(name.into(), value)].into_iter());
+    let foreign = [(no_text(), no_text()), ("PATH".into(), no_text())];
+    assert!(environment(foreign.into_iter()).unwrap().is_empty());
+    assert!(with("SYNCLINE_TOKEN", no_text()).unwrap().is_empty());
+    assert!(with("SYNCLINE_LOG", no_text()).unwrap().is_empty());
+    let ours = with("SYNCLINE_API__LISTEN", "127.0.0.1:9".into()).unwrap();
+    assert_eq!(ours, [("SYNCLINE_API__LISTEN".to_owned(), "127.0.0.1:9".to_owned())]);
+    let error = with("SYNCLINE_API__LISTEN", no_text()).unwrap_err().to_string();
+    assert!(error.contains("SYNCLINE_API__LISTEN: its value is not UTF-8"), "{error}");
+}
+
+#[test]
+fn limits_at_which_nothing_can_be_done_are_refused_with_their_line() {
+    let skew = "max_clock_skew = \"2s\"";
+    for (set, reason) in [
+        ("queue = 0", "queue is 0: it must be 1 or more"),
+        ("queue = 100001", "100000 or less"),
+        ("unconfirmed_changes = 0", "1 or more"),
+        ("waiting_changes = 0", "1 or more"),
+    ] {
+        let error = parsed(&GOOD.replace(skew, set), &[]).unwrap_err();
+        assert!(error.contains("line 14") && error.contains(reason), "{set}: {error}");
+    }
+    assert!(parsed(&GOOD.replace(skew, "queue = 1"), &[]).is_ok());
 }
 
 #[test]
@@ -166,6 +197,16 @@ fn clusters_are_read_with_their_security() {
     assert_eq!(us.security["sasl.username"], "syncline");
     let moved = parsed(KAFKA, &[("SYNCLINE_REGIONS__EU__BOOTSTRAP_SERVERS", "elsewhere:1")]);
     assert_eq!(kafka(moved.unwrap()).clusters["eu"].bootstrap_servers, "elsewhere:1");
+}
+
+#[test]
+fn a_topic_keeps_its_records_for_an_hour_or_longer() {
+    let kept = |retention: &str| parsed(&KAFKA.replace("\"24h\"", retention), &[]).map(kafka);
+    assert_eq!(kept("\"60m\"").unwrap().topics.retention, Duration::from_secs(3600));
+    for short in ["\"0s\"", "\"59m\""] {
+        let error = kept(short).unwrap_err();
+        assert!(error.contains("line 10") && error.contains("below 1h"), "{short}: {error}");
+    }
 }
 
 #[test]

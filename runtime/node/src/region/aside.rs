@@ -14,6 +14,10 @@ const STORE: &str = "store";
 /// Names the region whose store was set aside: it must not begin anew as if nothing had been.
 const LOST: &str = "store.lost";
 
+/// Names the region whose store was found to be corrupt while it ran, and says what was found: the
+/// next start sets it aside.
+const CONDEMNED: &str = "store.condemned";
+
 /// Where a region's store is.
 pub(super) fn store_of(data: &Path) -> PathBuf {
     data.join(STORE)
@@ -35,6 +39,37 @@ pub(super) fn note_lost(data: &Path, region: &RegionId) -> io::Result<()> {
     File::open(&new)?.sync_all()?;
     fs::rename(&new, note)?;
     File::open(data)?.sync_all()
+}
+
+/// Has the next start set the region's store aside. Answers what is to be told, with the reason.
+pub(super) fn condemn(data: &Path, region: &RegionId, reason: &str) -> String {
+    let (note, new) = (data.join(CONDEMNED), data.join("store.condemned.new"));
+    let noted = fs::write(&new, format!("{region}\n{reason}"))
+        .and_then(|()| File::open(&new)?.sync_all())
+        .and_then(|()| fs::rename(&new, note))
+        .and_then(|()| File::open(data)?.sync_all());
+    let next = match noted {
+        Ok(()) => "The next start sets the store aside, and does not begin empty".to_owned(),
+        Err(error) => format!(
+            "That cannot be noted ({error}): move {} away before the next start",
+            store_of(data).display()
+        ),
+    };
+    let way_back = way_back(region);
+    format!("{reason}. {next}. What only this store holds may be looked for in it. {way_back}")
+}
+
+/// What was found in the store of this very region, which is to be set aside.
+pub(super) fn condemned(data: &Path, region: &RegionId) -> Option<String> {
+    let note = fs::read_to_string(data.join(CONDEMNED)).ok()?;
+    let (of, reason) = note.split_once('\n')?;
+    (of == region.as_str()).then(|| reason.to_owned())
+}
+
+/// The store was set aside.
+pub(super) fn pardon(data: &Path) {
+    // One that stays is of a store that is not there any more.
+    let _ = fs::remove_file(data.join(CONDEMNED));
 }
 
 /// True if this very region lost its store, and no other was put in its place.
@@ -73,6 +108,24 @@ mod tests {
         assert!(is_lost(data.path(), &first) && !is_lost(data.path(), &second));
         fs::create_dir(store_of(data.path())).unwrap();
         assert!(!is_lost(data.path(), &first));
+    }
+
+    #[test]
+    fn a_store_that_is_condemned_is_of_one_region_and_the_way_back_is_told() {
+        let data = tempfile::tempdir().unwrap();
+        let (first, second): (RegionId, RegionId) = ("a".parse().unwrap(), "a#2".parse().unwrap());
+        assert_eq!(condemned(data.path(), &first), None);
+        let told = condemn(data.path(), &first, "partition 3: read row x: the store is corrupt");
+        for part in ["partition 3: read row x", "The next start sets", "join 'a#2'"] {
+            assert!(told.contains(part), "{told}");
+        }
+        let found = condemned(data.path(), &first);
+        assert_eq!(found.as_deref(), Some("partition 3: read row x: the store is corrupt"));
+        assert_eq!(condemned(data.path(), &second), None);
+        pardon(data.path());
+        assert_eq!(condemned(data.path(), &first), None);
+        let told = condemn(&data.path().join("gone"), &first, "it is corrupt");
+        assert!(told.contains("cannot be noted") && told.contains("gone/store away"), "{told}");
     }
 
     #[test]

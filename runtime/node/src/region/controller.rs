@@ -31,7 +31,7 @@ use super::shard::{KeptError, KeptReply, ShardWork, report};
 use super::status::ControlView;
 use super::syncer::{Reply, Ticket};
 use super::versions::{Searches, VersionStanding};
-use super::{HEARTBEAT_EVERY, LOOK_WHILE_STARTING, Shared, chain};
+use super::{HEARTBEAT_EVERY, LOOK_WHILE_STARTING, Shared, chain, threads};
 use crate::{cases, self_test};
 
 /// So much work is taken into one commit.
@@ -447,7 +447,7 @@ impl Controller {
             reply(Err(error.to_string()));
         }
         if !matches!(error, StoreError::NoSpace { .. }) {
-            self.shared.fail(format!("control partition: {error}"));
+            self.shared.fail_in_store(format!("control partition: {error}"), error);
             return;
         }
         self.shared.finds_no_space(Lane::Control, error);
@@ -461,7 +461,10 @@ impl Controller {
                 let complete = self.complete_parts();
                 self.assemble(complete);
             }
-            Err(error) => self.shared.fail(format!("restore the control partition: {error}")),
+            Err(error) => {
+                let reason = format!("restore the control partition: {error}");
+                self.shared.fail_in_store(reason, &error);
+            }
         }
     }
 
@@ -484,7 +487,7 @@ impl Controller {
     fn assemble(&self, versions: Vec<FunctionVersion>) {
         for version in versions {
             let (shared, own) = (Arc::clone(&self.shared), self.own.clone());
-            std::thread::spawn(move || {
+            threads::aside(&self.shared, "compile", move || {
                 let loaded = load_parts(&shared, version);
                 // The controller is gone when the region stops; the parts stay.
                 let _ = own.send(ControlWork::Loaded { version, loaded });
@@ -496,7 +499,7 @@ impl Controller {
     fn test(&self, versions: Vec<FunctionVersion>) {
         for version in versions {
             let (shared, own) = (Arc::clone(&self.shared), self.own.clone());
-            std::thread::spawn(move || {
+            threads::aside(&self.shared, "self-test", move || {
                 let result = self_tested(&shared, version);
                 // The controller is gone when the region stops; the next start asks again.
                 let _ = own.send(ControlWork::Tested { version, result });

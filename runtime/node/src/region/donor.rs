@@ -6,27 +6,34 @@
 //! last one was published to its end.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Write as _};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use syncline_applier::{Copied, Copying, JoinError, PagesMade, write_copy};
 use syncline_bus::{Bus, BusError};
 use syncline_core::{Hlc, Membership, MembershipChange, MembershipState, RegionId};
-use syncline_store::{AtRest, StoreError};
+use syncline_store::{AtRest, StoreError, free_space};
 use thiserror::Error;
 
-use super::readers::Threads;
+use super::room::{NoRoom, NotMade, Room};
+use super::threads::Threads;
 use super::{Shared, chain};
 
 /// Pages that are published at once: some megabytes, which is worth a round trip.
 const PAGES_AT_ONCE: usize = 8;
 /// How often pages that the bus did not take are tried again before another attempt begins.
 const TRIES: usize = 5;
-/// How long to wait after something failed.
+/// How often a copy that rests looks whether it is given up.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long to wait after something failed; twice as long after each further failure, up to the
+/// second. With some engines nothing is written while a copy is tried.
 const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(20);
+/// A copy leaves so many times the space free that the store needs for its writes.
+const LEFT_TIMES: u64 = 2;
 /// In the folder of a copy: it was published to its end.
 const PUBLISHED: &str = "published";
 /// In the folder of a copy, until it is published.
@@ -70,8 +77,21 @@ enum Failed {
     Store(#[from] StoreError),
     #[error("write the copy")]
     Io(#[from] io::Error),
+    #[error(transparent)]
+    NoRoom(NoRoom),
     #[error("the clock has reached its end")]
     Clock,
+}
+
+impl<E: Into<Failed>> From<NotMade<E>> for Failed {
+    fn from(not_made: NotMade<E>) -> Self {
+        match not_made {
+            NotMade::NoRoom(no_room) => Self::NoRoom(no_room),
+            NotMade::Io(error) => Self::Io(error),
+            NotMade::Store(error) => Self::Store(error),
+            NotMade::Contents(error) => error.into(),
+        }
+    }
 }
 
 impl Donor {
@@ -134,7 +154,7 @@ impl Donor {
         let folder = self.folder.join(joiner.as_str());
         let (shared, bus) = (Arc::clone(&self.shared), Arc::clone(&self.bus));
         let job = Job { shared, bus, joiner, folder, stop };
-        self.threads.add(std::thread::spawn(move || job.run()));
+        self.threads.start(&self.shared, "donor", move || job.run());
     }
 
     fn end(&mut self) {
@@ -148,11 +168,12 @@ impl Donor {
     fn clear(&self, joiner: RegionId) {
         let (bus, me) = (Arc::clone(&self.bus), self.shared.site.region.clone());
         let folder = self.folder.join(joiner.as_str());
-        self.threads.add(std::thread::spawn(move || match bus.drop_snapshot(&me, &joiner) {
+        let drop_it = move || match bus.drop_snapshot(&me, &joiner) {
             // What stays for now is dropped at the next start.
             Err(error) => tracing::warn!(%joiner, error = chain(&error), "drop a snapshot"),
             Ok(()) => drop(fs::remove_dir_all(folder)),
-        }));
+        };
+        self.threads.start(&self.shared, "drop a snapshot", drop_it);
     }
 }
 
@@ -174,9 +195,16 @@ struct Job {
 
 impl Job {
     fn run(&self) {
+        let store = &self.shared.site.store;
+        let mut room = Room {
+            free: || free_space(&self.folder),
+            left: store.free_bytes_min().saturating_mul(LEFT_TIMES),
+            found_longer_than: 0,
+        };
         let mut made = None;
+        let mut pause = PAUSE;
         while !self.is_stopped() {
-            match self.attempt(&mut made) {
+            match self.attempt(&mut room, &mut made) {
                 Ok(()) => return,
                 Err(error) => {
                     let trouble = chain(&error);
@@ -184,9 +212,18 @@ impl Job {
                         tracing::warn!(joiner = %self.joiner, trouble, "a copy cannot be made now");
                     }
                     self.tell(|now| now.trouble = Some(trouble));
-                    std::thread::sleep(PAUSE);
+                    self.rest(pause);
+                    pause = (pause * 2).min(PAUSE_MAX);
                 }
             }
+        }
+    }
+
+    /// Waits, unless it is given up meanwhile.
+    fn rest(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        while !self.is_stopped() && Instant::now() < until {
+            std::thread::sleep(LOOK);
         }
     }
 
@@ -208,7 +245,11 @@ impl Job {
         })
     }
 
-    fn attempt(&self, made: &mut Option<(Copying, Copied)>) -> Result<(), Failed> {
+    fn attempt(
+        &self,
+        room: &mut Room<impl Fn() -> Result<u64, StoreError> + Send + Sync>,
+        made: &mut Option<(Copying, Copied)>,
+    ) -> Result<(), Failed> {
         self.tell(|_| ());
         if self.folder.join(PUBLISHED).exists() {
             self.tell(|now| now.state = "published");
@@ -217,7 +258,7 @@ impl Job {
         fs::create_dir_all(&self.folder)?;
         let (copying, copied) = match made.take() {
             Some(made) => made,
-            None => self.copy()?,
+            None => self.copy(room)?,
         };
         let done = self.publish(&copying, copied);
         *made = Some((copying, copied));
@@ -230,19 +271,23 @@ impl Job {
         Ok(())
     }
 
-    /// Copies the store as it is at one moment.
-    fn copy(&self) -> Result<(Copying, Copied), Failed> {
+    /// Copies the store as it is at one moment, if there is room.
+    fn copy(
+        &self,
+        room: &mut Room<impl Fn() -> Result<u64, StoreError> + Send + Sync>,
+    ) -> Result<(Copying, Copied), Failed> {
         let site = &self.shared.site;
         let donor = site.region.clone();
         // Before the store is at rest: what stands before these was committed by then.
         let positions = self.bus.ends(&donor)?;
         let (joiner, partitions) = (self.joiner.clone(), site.partitions);
         let copying = Copying { donor, joiner, partitions, positions };
-        let mut file = BufWriter::new(File::create(self.folder.join(COPY))?);
-        let AtRest { found, pause } =
-            site.store.at_rest(|store| write_copy(&copying, store, &mut file))?;
-        let copied = found?;
-        file.flush()?;
+        let bytes = site.store.size_on_disk()?;
+        let (copied, pause) = room.make(&self.folder.join(COPY), bytes, |file| {
+            let AtRest { found, pause } =
+                site.store.at_rest(|store| write_copy(&copying, store, file))?;
+            Ok::<_, Failed>((found?, pause))
+        })?;
         let pause_ms = pause.as_millis();
         tracing::warn!(joiner = %self.joiner, bytes = copied.bytes, pause_ms,
             "the store is copied for a region that joins; writes waited for so long");

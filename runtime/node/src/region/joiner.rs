@@ -18,7 +18,7 @@ use syncline_store::kv::node;
 use syncline_store::{DiskStore, StoreError};
 use thiserror::Error;
 
-use super::aside::{set_aside, store_of};
+use super::aside::{is_lost, set_aside, store_of};
 use super::{RegionOptions, chain};
 
 /// Pages that are asked for at once.
@@ -106,10 +106,14 @@ fn io_error<'a>(
     move |source| TakeOverError::Io { action, path: path.to_owned(), source }
 }
 
-/// True if the region has no store yet. One of an earlier incarnation, or one that cannot be read, is
-/// set aside.
+/// True if the region has no store yet, and has lost none. One of an earlier incarnation, or one
+/// that cannot be read, is set aside.
 pub fn must_join(options: &RegionOptions) -> Result<bool, TakeOverError> {
     let RegionOptions { region, data, engine, .. } = options;
+    // This very one has joined before: the start says what is to be done.
+    if is_lost(data, region) {
+        return Ok(false);
+    }
     if !store_of(data).exists() {
         return Ok(true);
     }

@@ -1,7 +1,7 @@
 //! Brings the outbox and the heartbeats to the bus, each partition in its one order.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use syncline_applier::{FeedError, portion};
 use syncline_bus::{BusError, Lane, Publisher};
@@ -13,6 +13,9 @@ use super::{Shared, chain};
 
 /// So much of all lanes goes to the bus together, and of the last of them what there is.
 const TOGETHER_BYTES_MAX: usize = 16 << 20;
+/// So long a region that stops goes on producing what is in its outbox. What is left is durable, and
+/// is produced by the next start.
+const DRAIN: Duration = Duration::from_secs(10);
 /// How long to wait after the bus has refused.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -25,12 +28,13 @@ pub(super) struct Feeds {
 
 struct FeedsState {
     feeds: syncline_applier::Feeds,
-    closed: bool,
+    /// Nothing is added any more, and nothing produced after this.
+    closed_until: Option<Instant>,
 }
 
 impl Feeds {
     pub(super) fn new(feeds: syncline_applier::Feeds) -> Arc<Self> {
-        let state = Mutex::new(FeedsState { feeds, closed: false });
+        let state = Mutex::new(FeedsState { feeds, closed_until: None });
         Arc::new(Self { state, changed: Condvar::new() })
     }
 
@@ -62,8 +66,13 @@ impl Feeds {
         });
     }
 
+    /// Nothing is added any more. What there is may be produced for a while.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        self.close_at(Instant::now() + DRAIN);
+    }
+
+    fn close_at(&self, until: Instant) {
+        self.lock().closed_until = Some(until);
         self.changed.notify_all();
     }
 
@@ -77,15 +86,18 @@ impl Feeds {
     }
 
     /// Waits for something to do: lanes in turn from the one behind `last`, so many at most. None:
-    /// there is nothing and never will be.
+    /// there is nothing and never will be, or it is for the next start to do.
     fn due(&self, last: Lane, lanes: usize) -> Option<Vec<(Lane, FeedStep)>> {
         let mut state = self.lock();
         loop {
+            if state.closed_until.is_some_and(|until| Instant::now() >= until) {
+                return None;
+            }
             let due: Vec<_> = state.feeds.due(last).take(lanes).collect();
             if !due.is_empty() {
                 return Some(due);
             }
-            if state.closed {
+            if state.closed_until.is_some() {
                 return None;
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -97,11 +109,12 @@ impl Feeds {
     }
 
     fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.lock().closed_until.is_some()
     }
 }
 
-/// Ends when the syncer has ended and everything is produced, or the bus refuses then.
+/// Ends when the syncer has ended and everything is produced; or the bus refuses then, or it takes
+/// too long.
 ///
 /// What all lanes have goes to the bus together, as its answer takes as long for many records as for
 /// one. After a refusal each lane goes alone once, so that one that is refused holds up no other.
@@ -111,15 +124,39 @@ pub(super) fn run(
     mut bus: Box<dyn Publisher>,
     mut failpoint: Failpoint,
 ) {
-    if !shared.startup.may_produce(shared) {
-        return;
+    if shared.startup.may_produce(shared) {
+        produce_all(shared, feeds, &mut *bus, &mut failpoint);
     }
+    // After a failure it is not the outbox that people need to hear of.
+    if shared.fatal.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+        tell_what_is_left(shared, feeds);
+    }
+}
+
+fn tell_what_is_left(shared: &Shared, feeds: &Feeds) {
+    let feeds = feeds.lock().feeds.clone();
+    let region = &shared.site.region;
+    match feeds.left(&shared.site) {
+        Ok(0) => {}
+        Ok(left) => tracing::warn!(%region, left,
+            "changes were not produced before the region stopped: they are kept, and the next start \
+             produces them"),
+        Err(error) => tracing::warn!(%region, %error, "count what was not produced"),
+    }
+}
+
+fn produce_all(
+    shared: &Arc<Shared>,
+    feeds: &Feeds,
+    bus: &mut dyn Publisher,
+    failpoint: &mut Failpoint,
+) {
     let mut last = Lane::Control;
     let lanes = feeds.lanes();
     let mut alone = 0_usize;
     let mut refused = Refused::default();
     while let Some(due) = feeds.due(last, if alone > 0 { 1 } else { lanes }) {
-        let (tried, produced) = produce(shared, feeds, &mut *bus, due, &mut failpoint);
+        let (tried, produced) = produce(shared, feeds, bus, due, failpoint);
         last = tried.last().copied().unwrap_or(last);
         let why = match &produced {
             Err(Failure::Bus(error)) => Some(chain(error)),
@@ -136,7 +173,11 @@ pub(super) fn run(
                 std::thread::sleep(PAUSE);
             }
             Err(Failure::Outbox(error)) => {
-                shared.fail(error.to_string());
+                let reason = chain(&error);
+                match error {
+                    FeedError::Store(error) => shared.fail_in_store(reason, &error),
+                    FeedError::Record(_) => shared.fail_as_corrupt(reason),
+                }
                 return;
             }
         }
@@ -183,4 +224,24 @@ fn produce(
         feeds.with(|feeds| portions.iter().for_each(|due| feeds.produced(due)));
     }
     (tried, produced)
+}
+
+#[cfg(test)]
+mod tests {
+    use syncline_core::Feed;
+
+    use super::*;
+
+    #[test]
+    fn a_region_that_stops_produces_for_a_while_and_no_longer() {
+        let lane = Lane::Changes(0);
+        let hlc = |n| Hlc::from_bits(n).unwrap();
+        let all = [(lane, Feed::starting_after(Hlc::ZERO, hlc(9)))];
+        let feeds = Feeds::new(syncline_applier::Feeds::new(all));
+        assert!(feeds.due(lane, 1).is_some() && !feeds.is_closed());
+        feeds.close();
+        assert!(feeds.due(lane, 1).is_some() && feeds.is_closed(), "what is there is produced");
+        feeds.close_at(Instant::now());
+        assert!(feeds.due(lane, 1).is_none(), "the rest is for the next start");
+    }
 }

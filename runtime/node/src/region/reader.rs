@@ -103,9 +103,10 @@ impl Link {
             let sorted = match self.sort(lane, is_fresh, item) {
                 Ok(sorted) => sorted,
                 Err(version) => {
+                    let at = self.bus.offset(position).unwrap_or(position);
                     let reason = format!(
-                        "it speaks version {version} of the format, which this software does not: \
-                         update this region"
+                        "the record at {at} of {lane} speaks version {version} of the format, \
+                         which this software does not: update this region"
                     );
                     self.shared.links.stop(&self.source, reason);
                     holds = true;
@@ -142,6 +143,8 @@ impl Link {
     /// Notes when the region was heard. An error is a version that is not understood.
     fn sort(&self, lane: Lane, is_fresh: bool, item: Item) -> Result<Sorted, u64> {
         if let Item::Moved { asked, start, reason } = &item {
+            let at = |position: u64| self.bus.offset(position).unwrap_or(position);
+            let (asked, start) = (at(*asked), at(*start));
             tracing::warn!(source = %self.source, ?lane, asked, start, %reason,
                 "the log does not hold what is to be read next; what is missing is sent again");
             self.state.set_moved(lane, reason.clone());

@@ -1,9 +1,8 @@
 //! Which logs are read: those of the regions that are counted, as regions come and go.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 use syncline_applier::positions;
 use syncline_bus::{Bus, BusError, Reader};
@@ -14,11 +13,8 @@ use thiserror::Error;
 use super::controller::ControlWork;
 use super::queue::ShardQueue;
 use super::reader::Link;
+use super::threads::Threads;
 use super::{Shared, chain};
-
-/// The threads of a region, which may start others.
-#[derive(Default)]
-pub(super) struct Threads(Mutex<Vec<JoinHandle<()>>>);
 
 /// Why a log cannot be read.
 #[derive(Debug, Error)]
@@ -126,23 +122,7 @@ impl Readers {
             shards: self.shards.clone(),
             control: self.control.clone(),
         };
-        self.threads.add(std::thread::spawn(move || link.run(log)));
-    }
-}
-
-impl Threads {
-    pub(super) fn add(&self, thread: JoinHandle<()>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
-    }
-
-    /// Waits for all, those included that a thread starts before it ends. Answers false if one of
-    /// them panicked.
-    pub(super) fn join(&self) -> bool {
-        let next = || self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut sound = true;
-        while let Some(thread) = next() {
-            sound &= thread.join().is_ok();
-        }
-        sound
+        let name = format!("link of {source}");
+        self.threads.start(&self.shared, name, move || link.run(log));
     }
 }

@@ -12,7 +12,7 @@ use syncline_applier::{
 use syncline_bus::Lane;
 use syncline_core::{Alarm, HostFault, RegionId, Written};
 use syncline_store::StoreError;
-use syncline_store::kv::quarantine::{QuarantineId, Quarantined};
+use syncline_store::kv::quarantine::Quarantined;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -289,7 +289,7 @@ impl Shard {
             }
             Err(TurnError { refused, error, fatal }) => {
                 if fatal {
-                    shared.fail(format!("partition {number}: {error}"));
+                    shared.fail_in_store(format!("partition {number}: {error}"), &error);
                 } else {
                     shared.finds_no_space(Lane::Changes(number), &error);
                 }
@@ -368,8 +368,9 @@ pub(super) fn report(
         }
     }
     for Quarantined { id, reason, .. } in quarantined {
-        let QuarantineId { source, partition, position } = id;
-        tracing::warn!(%source, partition, position, %reason, "a record is quarantined");
+        let (source, partition) = (&id.source, id.partition);
+        let offset = shared.bus.offset(id.position);
+        tracing::warn!(%source, partition, %id, offset, %reason, "a record is quarantined");
     }
     for source in forked {
         shared.links.stop(source, CONTRADICTS.into());

@@ -18,7 +18,7 @@ use syncline_store::kv::node::{self, FORMAT, NodeFacts};
 use syncline_store::{Batch, DiskStore, Store as _, StoreError};
 use thiserror::Error;
 
-use super::aside::{is_lost, note_lost, set_aside, store_of, way_back};
+use super::aside::{condemned, is_lost, note_lost, pardon, set_aside, store_of, way_back};
 use super::controller::{ControlWork, Controller};
 use super::disk::Disk;
 use super::donor::Donor;
@@ -30,10 +30,11 @@ use super::observe::{self, Observer, ShadowQueue};
 use super::own_log::OwnLog;
 use super::publisher::{self, Feeds};
 use super::queue::ShardQueue;
-use super::readers::{OpenError, Opened, Readers, Threads, wanted};
+use super::readers::{OpenError, Opened, Readers, wanted};
 use super::shard::{Shard, ShardWork};
 use super::startup::{self, Lead, Startup};
 use super::syncer::{self, Ticket};
+use super::threads::Threads;
 use super::versions::Searches;
 use super::{Region, RegionOptions, Shared};
 
@@ -135,7 +136,7 @@ impl Region {
     pub fn start(options: RegionOptions, bus: Arc<dyn Bus>) -> Result<Self, StartError> {
         match Self::start_with(&options, bus) {
             Err(StartError::Store { source: StoreError::Corrupt { place, reason }, .. }) => {
-                Err(corrupt(&options, &place, reason))
+                Err(corrupt(&options, format!("{place}: {reason}")))
             }
             started => started,
         }
@@ -148,12 +149,17 @@ impl Region {
             return Err(StartError::Lost { data: options.data.clone(), region });
         }
         let (site, host) = open(options)?;
+        if let Some(reason) = condemned(&options.data, &region) {
+            drop(site);
+            return Err(corrupt(options, reason));
+        }
         let publisher = bus.publisher(&region).map_err(on_bus)?;
         let on_disk = load(&site, &host)?;
         let peers = on_disk.peers(&site);
         let feeds = Feeds::new(on_disk.feeds(&site.routes));
         let (observer, shadow) = Observer::new();
-        let shared = Arc::new(share(options, site, host, &peers, &on_disk, observer));
+        let shared = share(options, (site, host), &peers, &on_disk, observer, &bus);
+        let shared = Arc::new(shared);
         on_disk.tell(&shared);
         let mut logs = Vec::new();
         for source in peers {
@@ -252,11 +258,11 @@ impl OnDisk {
 }
 
 /// Sets a store aside that is not what was written.
-fn corrupt(options: &RegionOptions, place: &str, reason: String) -> StartError {
+fn corrupt(options: &RegionOptions, reason: String) -> StartError {
     let RegionOptions { region, data, .. } = options;
-    let reason = format!("{place}: {reason}");
     // First the note: without a store, and without it, the region would begin as if it was new.
     let kept = note_lost(data, region).and_then(|()| set_aside(data, "corrupt"));
+    pardon(data);
     let kept = match kept {
         Ok(kept) => format!("It was set aside as {}", kept.display()),
         Err(error) => format!("It could not be set aside ({error}): move {} away", data.display()),
@@ -305,11 +311,11 @@ fn open(options: &RegionOptions) -> Result<(Site<DiskStore>, Host), StartError> 
 /// After everything was restored: only then the clock stands where the disk has it.
 fn share(
     options: &RegionOptions,
-    site: Site<DiskStore>,
-    host: Host,
+    (site, host): (Site<DiskStore>, Host),
     peers: &BTreeSet<RegionId>,
     on_disk: &OnDisk,
     observer: Observer,
+    bus: &Arc<dyn Bus>,
 ) -> Shared {
     let RegionOptions { region, partitions, limits, cuts, data, profile, nodes, clock, .. } =
         options.clone();
@@ -331,6 +337,7 @@ fn share(
         profile,
         other_profiles: Mutex::default(),
         cuts,
+        bus: Arc::clone(bus),
         clock,
         started: Instant::now(),
         ahead_since_ms: AtomicU64::new(0),
@@ -460,7 +467,7 @@ fn run(
                 searches: Searches::default(),
                 led: shared.peers.clone().map(Led::new),
             };
-            threads.add(std::thread::spawn(move || controller.run(&control_work)));
+            threads.start(&shared, "controller", move || controller.run(&control_work));
         }
         ControlOnDisk::Elsewhere { told, loaded } => {
             drop(tickets);
@@ -470,20 +477,20 @@ fn run(
                 let (shards, own) = (shards.clone(), control.clone());
                 let follower =
                     Follower::new(of, shards, own, readers, (told.map(|kept| *kept), loaded));
-                threads.add(std::thread::spawn(move || follower.run(&control_work)));
+                threads.start(&shared, "follower", move || follower.run(&control_work));
             }
         }
     }
     watch_nodes(&shared, &threads);
     let (starting, bus) = (Arc::clone(&shared), Arc::clone(bus));
-    threads.add(std::thread::spawn(move || startup::read_own_log(&starting, &*bus)));
+    threads.start(&shared, "own log", move || startup::read_own_log(&starting, &*bus));
     let (syncing, fed) = (Arc::clone(&shared), Arc::clone(feeds));
-    threads.add(std::thread::spawn(move || syncer::run(&syncing, &ticketed, &fed)));
+    threads.start(&shared, "syncer", move || syncer::run(&syncing, &ticketed, &fed));
     let shadowing = Arc::clone(&shared);
-    threads.add(std::thread::spawn(move || observe::run_shadow(&shadowing, &shadow)));
+    threads.start(&shared, "shadow", move || observe::run_shadow(&shadowing, &shadow));
     let (publishing, fed) = (Arc::clone(&shared), Arc::clone(feeds));
-    threads
-        .add(std::thread::spawn(move || publisher::run(&publishing, &fed, publisher, failpoint)));
+    let publish = move || publisher::run(&publishing, &fed, publisher, failpoint);
+    threads.start(&shared, "publisher", publish);
     Region { shared, shards, control, threads }
 }
 
@@ -503,11 +510,10 @@ fn run_shards(
     for applier in partitions {
         by_shard[applier.partition().number() as usize % count].push(applier);
     }
-    for (partitions, (_, work)) in by_shard.into_iter().zip(queues) {
+    for (number, (partitions, (_, work))) in by_shard.into_iter().zip(queues).enumerate() {
         let shard = Shard::new(Arc::clone(shared), partitions, tickets.clone(), Arc::clone(feeds));
-        let thread = std::thread::Builder::new().stack_size(SHARD_STACK_BYTES);
-        let thread = thread.spawn(move || shard.run(&work));
-        threads.add(thread.unwrap_or_else(|error| panic!("start a shard's thread: {error}")));
+        let (name, run) = (format!("shard {number}"), move || shard.run(&work));
+        threads.start_with_stack(SHARD_STACK_BYTES, shared, name, run);
     }
     shards
 }
@@ -517,6 +523,7 @@ fn watch_nodes(shared: &Arc<Shared>, threads: &Threads) {
     let Some(peers) = &shared.peers else { return };
     for node in peers.nodes().all().keys() {
         let (shared, peers, node) = (Arc::clone(shared), Arc::clone(peers), node.clone());
-        threads.add(std::thread::spawn(move || nodes::watch(&shared, &peers, &node)));
+        let (watching, name) = (Arc::clone(&shared), format!("watch {node}"));
+        threads.start(&shared, name, move || nodes::watch(&watching, &peers, &node));
     }
 }

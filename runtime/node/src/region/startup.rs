@@ -218,21 +218,34 @@ impl Startup {
         {
             state.old = Some((known, told));
             drop(state);
-            shared.fail(format!(
-                "its disk is old: it knows the region's changes up to {known}, others know some up \
-                 to {told}{}. Nothing was written or produced from it since. Put the newer data \
-                 folder back if there is one. If there is none: {}",
-                match &self.nodes {
-                    Some(nodes) => format!(
-                        ", in {lane}, which the configuration gives to node {}. Another node may have \
-                         had that before, and has it still: partitions cannot be given to another",
-                        nodes.nodes().me()
-                    ),
-                    None => String::new(),
-                },
-                way_back(&self.me)
-            ));
+            let was_open = self.is_open.load(Ordering::Acquire);
+            shared.fail(self.is_old(lane, (known, told), was_open));
         }
+    }
+
+    /// What is told of a disk that is old. `was_open`: writes have been taken since the start.
+    fn is_old(&self, lane: Lane, (known, told): (Hlc, Hlc), was_open: bool) -> String {
+        let of_node = match &self.nodes {
+            Some(nodes) => format!(
+                ", in {lane}, which the configuration gives to node {}. Another node may have had \
+                 that before, and has it still: partitions cannot be given to another",
+                nodes.nodes().me()
+            ),
+            None => String::new(),
+        };
+        let since = if was_open {
+            "That was not known when it began to take writes: what it has acknowledged since this \
+             start may be in this folder only. Keep a copy of the folder, and write that again once \
+             the region is back"
+        } else {
+            "Nothing was written or produced from it since"
+        };
+        format!(
+            "its disk is old: it knows the region's changes up to {known}, others know some up to \
+             {told}{of_node}. {since}. Put the newer data folder back if there is one. If there is \
+             none: {}",
+            way_back(&self.me)
+        )
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -403,6 +416,15 @@ mod tests {
         assert_eq!(startup.awaited(|| hlc(20)).unwrap().to_string(), "a");
         startup.is_new(&"a".parse().unwrap());
         assert_eq!(startup.awaited(|| hlc(20)), None);
+    }
+
+    #[test]
+    fn writes_that_were_taken_on_an_old_disk_are_to_be_kept() {
+        let startup = startup(Duration::ZERO);
+        let told = |was_open| startup.is_old(Lane::Control, (hlc(1), hlc(2)), was_open);
+        assert!(told(false).contains("Nothing was written") && !told(false).contains("copy"));
+        assert!(!told(true).contains("Nothing was written"), "{}", told(true));
+        assert!(told(true).contains("Keep a copy of the folder") && told(true).contains("evict"));
     }
 
     #[test]

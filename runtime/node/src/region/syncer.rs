@@ -23,6 +23,8 @@ pub(super) fn tickets() -> (SyncSender<Ticket>, Receiver<Ticket>) {
 
 /// Ends when all who commit have ended.
 pub(super) fn run(shared: &Arc<Shared>, tickets: &Receiver<Ticket>, feeds: &Feeds) {
+    // Also where this thread panics: whoever produces must not wait for it.
+    let _closes = Closes(feeds);
     let mut failed = None;
     while let Ok(first) = tickets.recv() {
         let batch: Vec<Ticket> = std::iter::once(first).chain(tickets.try_iter()).collect();
@@ -31,7 +33,7 @@ pub(super) fn run(shared: &Arc<Shared>, tickets: &Receiver<Ticket>, feeds: &Feed
         } else {
             let (Synced { durable, replies }, done) = sync(&shared.site.store, batch);
             if let Err(error) = done {
-                shared.fail(error.to_string());
+                shared.fail_in_store(error.to_string(), &error);
                 failed = Some(error.to_string());
             }
             feeds.synced(durable);
@@ -41,5 +43,12 @@ pub(super) fn run(shared: &Arc<Shared>, tickets: &Receiver<Ticket>, feeds: &Feed
             reply(failed.clone().map_or(Ok(()), Err));
         }
     }
-    feeds.close();
+}
+
+struct Closes<'a>(&'a Feeds);
+
+impl Drop for Closes<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }

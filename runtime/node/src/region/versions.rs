@@ -10,11 +10,11 @@ use syncline_core::{
 use syncline_store::{Search, Stamped, StoreError, find_stamped};
 use tokio::sync::oneshot;
 
-use super::Region;
 use super::controller::{ControlWork, Controller};
 use super::rollouts::DeployError;
 use super::status::PartitionView;
 use super::syncer::Reply;
+use super::{Region, threads};
 
 /// After a search that has found something the next one waits so long: what was found goes as stable
 /// rises, a heartbeat or two later as a rule, and a search may read all history.
@@ -156,7 +156,7 @@ impl Controller {
             }
             self.searches.searched.insert(version, Searched::UnderWay);
             let (shared, own) = (Arc::clone(&self.shared), self.own.clone());
-            std::thread::spawn(move || {
+            threads::aside(&self.shared, "search", move || {
                 let (store, partitions) = (&shared.site.store, shared.site.partitions);
                 let found = find_stamped(store, partitions, &version, || !shared.is_stopping());
                 // The controller is gone when the region stops; the next start searches again.

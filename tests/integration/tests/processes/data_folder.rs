@@ -1,9 +1,10 @@
 //! One process a data folder.
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 
 use anyhow::Context as _;
-use syncline_harness::{Dev, If, PATIENCE, wait_for};
+use syncline_harness::{Dev, If, PATIENCE, Serve, wait_for};
 
 #[test]
 fn a_second_process_on_the_same_data_is_refused_and_harms_nothing() {
@@ -39,4 +40,29 @@ fn a_port_in_use_is_said_before_anything_is_made() {
     assert_eq!(second.wait().unwrap().code(), Some(1));
     let log = dev.log();
     assert!(log.contains("listen on") && log.contains("--port"), "{log}");
+}
+
+#[test]
+fn a_process_that_is_told_twice_waits_for_nothing_and_has_lost_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let rest = "[bus]\nkind = \"embedded\"\ndir = \"../bus\"\npartitions = 1\n[regions.a]\n";
+    let mut a = Serve::new("a", &folder.path().join("a"), rest).unwrap();
+    a.start().unwrap();
+    a.region.put("t", "k", r#"{"n":1}"#, If::Always).unwrap().success().unwrap();
+    // A request that is under way, and for which a process that is told once would wait.
+    let mut stream = TcpStream::connect(a.region.url.strip_prefix("http://").unwrap()).unwrap();
+    let head = "PUT /v1/tables/t/rows/late HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n\
+                content-length: 100\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+    let ended = wait_for("the process to end", PATIENCE, || {
+        let _ = a.process.ask_to_stop();
+        a.process.ended()?.context("it still runs")
+    });
+    assert_eq!(ended.unwrap().code(), Some(1), "{}", a.process.log());
+    assert!(a.process.log().contains("told to stop again"), "{}", a.process.log());
+    a.start().unwrap();
+    assert_eq!(a.region.get("t", "k").unwrap().unwrap().image, br#"{"n":1}"#);
 }

@@ -22,7 +22,7 @@ use crate::region::queue::ShardQueue;
 use crate::region::readers::Readers;
 use crate::region::shard::ShardWork;
 use crate::region::status::ControlView;
-use crate::region::{Shared, now_ms};
+use crate::region::{Shared, now_ms, threads};
 
 /// How often the lead is told how this node stands, and asked what holds.
 const EXCHANGE_EVERY: Duration = Duration::from_millis(250);
@@ -157,7 +157,7 @@ impl Follower {
                 Ok(())
             });
             if let Err(error) = done {
-                self.shared.fail(format!("keep what the lead tells: {error}"));
+                self.shared.fail_in_store(format!("keep what the lead tells: {error}"), &error);
             }
         }
     }
@@ -187,7 +187,7 @@ impl Follower {
             _ => Ok(()),
         };
         if let Err(error) = done {
-            self.shared.fail(format!("keep a component: {error}"));
+            self.shared.fail_in_store(format!("keep a component: {error}"), &error);
         }
         false
     }
@@ -329,7 +329,7 @@ impl Follower {
             };
             self.busy.insert(version);
             let (shared, own) = (Arc::clone(&self.shared), self.own.clone());
-            std::thread::spawn(move || {
+            threads::aside(&self.shared, "compile", move || {
                 let loaded = shared.host.load(version, &bytes).map_err(|error| error.to_string());
                 // The thread is gone when the region stops; the next start fetches again.
                 let _ = own.send(ControlWork::Loaded { version, loaded: loaded.map(|_| bytes) });
@@ -381,7 +381,7 @@ impl Follower {
             let due = self.here.contains(version) && !self.tested.contains_key(version);
             if due && self.busy.insert(*version) {
                 let (shared, own, version) = (Arc::clone(&self.shared), self.own.clone(), *version);
-                std::thread::spawn(move || {
+                threads::aside(&self.shared, "self-test", move || {
                     let result = self_tested(&shared, version);
                     // The thread is gone when the region stops; the next start tests again.
                     let _ = own.send(ControlWork::Tested { version, result });
@@ -400,7 +400,7 @@ impl Follower {
             }
             let (shared, own, version) = (Arc::clone(&self.shared), self.own.clone(), *version);
             let deletion = deletion.clone().make();
-            std::thread::spawn(move || {
+            threads::aside(&self.shared, "search", move || {
                 let (store, partitions) = (&shared.site.store, shared.site.partitions);
                 let found = find_stamped(store, partitions, &version, || !shared.is_stopping());
                 // The thread is gone when the region stops; the next start searches again.
