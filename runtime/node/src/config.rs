@@ -326,17 +326,33 @@ fn parse(
         let Some(path) = variable.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
         let wrong =
             |reason: String| ConfigError::Environment { variable: variable.clone(), reason };
-        set(&mut table, path, &value).map_err(wrong)?;
-        config = table
-            .clone()
-            .try_into()
-            .map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
+        let typed = typed(&value);
+        let is_typed = !typed.is_str();
+        set(&mut table, path, typed).map_err(wrong)?;
+        let mut read: Result<FileConfig, toml::de::Error> = table.clone().try_into();
+        let is_other =
+            read.as_ref().is_err_and(|error| error.message().starts_with("invalid type"));
+        if is_typed && is_other {
+            // A node may be called 0.
+            set(&mut table, path, value.into()).map_err(wrong)?;
+            read = table.clone().try_into();
+        }
+        config = read.map_err(|error| wrong(error.message().to_owned()))?;
     }
     combine(file, text, config)
 }
 
-/// Sets the value at a path such as `API__LISTEN`; a number or a truth value where it reads as one.
-fn set(table: &mut toml::Table, path: &str, value: &str) -> Result<(), String> {
+/// A number or a truth value where it reads as one.
+fn typed(value: &str) -> toml::Value {
+    match (value.parse::<i64>(), value.parse::<bool>()) {
+        (Ok(number), _) => number.into(),
+        (_, Ok(truth)) => truth.into(),
+        _ => value.into(),
+    }
+}
+
+/// Sets the value at a path such as `API__LISTEN`.
+fn set(table: &mut toml::Table, path: &str, value: toml::Value) -> Result<(), String> {
     let mut keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
     let Some(last) = keys.pop().filter(|last| !last.is_empty()) else {
         return Err("it names no key".into());
@@ -346,11 +362,6 @@ fn set(table: &mut toml::Table, path: &str, value: &str) -> Result<(), String> {
         let next = at.entry(key.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
         at = next.as_table_mut().ok_or_else(|| format!("{key} is no section"))?;
     }
-    let value = match (value.parse::<i64>(), value.parse::<bool>()) {
-        (Ok(number), _) => number.into(),
-        (_, Ok(truth)) => truth.into(),
-        _ => toml::Value::String(value.to_owned()),
-    };
     at.insert(last, value);
     Ok(())
 }
@@ -399,7 +410,7 @@ fn combine(file: &Path, text: &str, config: FileConfig) -> Result<Config, Config
     let partitions = config.bus.partitions.map_or_else(default_partitions, |p| p.0);
     let bus = bus::bus(folder, config.bus, partitions, &config.regions)
         .map_err(|(section, key, reason)| wrong(&section, key, reason))?;
-    let nodes = nodes::nodes(config.region.node.as_deref(), &config.nodes, partitions)
+    let nodes = nodes::nodes(config.region.node.as_deref(), &config.nodes, partitions, listen)
         .and_then(|nodes| goes_with(nodes, &bus, join_from.as_ref(), routes.forwards()))
         .map_err(|(section, key, reason)| wrong(&section, key, reason))?;
     Ok(Config {

@@ -420,7 +420,7 @@ impl Region {
     pub async fn handle_kept(&self, work: KeptWork) -> Result<KeptDone, KeptError> {
         let (reply, answer) = oneshot::channel();
         let partition = work.id.partition;
-        if partition == CONTROL_PARTITION {
+        if partition == CONTROL_PARTITION && self.shared.site.leads() {
             self.control(ControlWork::Kept(work, reply)).await;
         } else if self.own_partitions().contains(&partition) {
             let shard = self.shards[partition as usize % self.shards.len()].clone();

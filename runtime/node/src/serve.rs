@@ -19,6 +19,8 @@ use crate::region::{Cuts, Joining, Region, RegionOptions, WallClock, must_join};
 
 /// Requests under way have so long to end when the process is told to stop.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+/// What is still asked of another node then is given up after so long.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// How often it is looked whether a region can go on.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
 
@@ -73,7 +75,10 @@ pub fn run(file: &Path, compiler: Compiler) -> Result<()> {
     // A stdout that nobody reads is no reason to stop.
     let _ = std::io::stdout().write_all(text.as_bytes());
     let api = Api { region: Arc::new(region), dev: None };
-    runtime.block_on(serve_all(vec![Served { api, listener }]))
+    let served = runtime.block_on(serve_all(vec![Served { api, listener }]));
+    // A thread that waits for a node that is paused would hold up the end for as long as it waits.
+    runtime.shutdown_timeout(LAST_ANSWERS);
+    served
 }
 
 /// Takes over another region's data. Answers false if the process is to stop before that is done.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -34,6 +36,8 @@ const STEPS: &[(&str, Step)] = &[
     ("a node is killed", the_follower_is_killed),
     ("the node that leads is killed, and the other starts without it", the_lead_is_killed),
     ("a rollout goes on after that", rolls_out_again),
+    ("a node is paused and holds up no other", the_follower_is_paused),
+    ("a lead on an empty folder tells the other nothing", the_lead_is_empty),
     ("another region is evicted and its log is read no more", evicts),
     ("another region joins, and is counted in both nodes", joins),
     ("what an earlier version decided is folded again in both nodes", folds_again),
@@ -237,8 +241,21 @@ fn rolls_out(world: &mut World) -> Result<()> {
     Ok(())
 }
 
+/// Waits until both nodes of `eu` go by the same: one stamps with a version a little after the other.
+fn go_by_the_same(world: &World) -> Result<()> {
+    wait_for("both nodes to go by the same", PATIENCE, || {
+        let goes_by = |region: &Region| Ok(region.get_json("/v1/node")?["goes_by"].clone());
+        let all: Result<Vec<Value>> =
+            [&world.a.region, &world.b.region].map(goes_by).into_iter().collect();
+        let all = all?;
+        ensure!(all[0].is_string() && all[0] == all[1], "{all:?}");
+        Ok(())
+    })
+}
+
 /// Writes a row of each node in both regions at once, and waits for one outcome.
 fn conflicts_in_each(world: &World, prefix: &str, function: &str) -> Result<()> {
+    go_by_the_same(world)?;
     let rows = row_of_each(&world.a.region, prefix)?;
     world.converges()?;
     // Without the broker neither region hears of the other's write.
@@ -269,9 +286,11 @@ fn conflicts(world: &mut World) -> Result<()> {
 
 /// What a node answers for a row of another one that is dark.
 fn is_dark(asked: &Region, pk: &str, node: &str) -> Result<()> {
+    let read = asked.request("GET", &format!("/v1/tables/{TABLE}/rows/{pk}"), &[], None)?;
+    ensure!(!read.to_string().contains("not known"), "it was a read: {read}");
     for answer in [
         asked.put(TABLE, pk, "{}", If::Always)?,
-        asked.request("GET", &format!("/v1/tables/{TABLE}/rows/{pk}"), &[], None)?,
+        read,
         asked.request("GET", "/v1/digests", &[], None)?,
     ] {
         ensure!(answer.status == 503 && answer.code() == "node-dark", "{answer}");
@@ -320,13 +339,75 @@ fn the_lead_is_killed(world: &mut World) -> Result<()> {
     });
     read?;
     world.a.start()?;
-    put(&world.b.region, &of_a, &cart(10))?;
+    wait_for("the row of node a to be written", PATIENCE, || {
+        put(&world.b.region, &of_a, &cart(10)).map(drop)
+    })?;
     world.converges()
 }
 
 fn rolls_out_again(world: &mut World) -> Result<()> {
     let version = world.a.region.deploy(TABLE, &later_cart("cart-with-total")?)?;
     conflicts_in_each(world, "again", &version)
+}
+
+/// More than a process has threads that may wait.
+const ASKED_AT_ONCE: usize = 600;
+
+fn the_follower_is_paused(world: &mut World) -> Result<()> {
+    let [of_a, of_b] = row_of_each(&world.a.region, "paused")?;
+    world.b.process.pause()?;
+    for _ in 0..ASKED_AT_ONCE {
+        let (asked, pk) = (world.a.region.clone(), of_b.clone());
+        // What it is told does not matter, nor that nobody tells it at the end.
+        thread::spawn(move || drop(asked.get(TABLE, &pk)));
+    }
+    // Soon enough that it cannot have waited for the other node.
+    let impatient = Region::with_timeout("eu", &world.a.region.url, Duration::from_secs(20));
+    wait_for("node a to tell that b is dark", PATIENCE, || {
+        for number in 0..20 {
+            put(&impatient, &of_a, &cart(number))?;
+            ensure!(impatient.get(TABLE, &of_a)?.is_some(), "it was written");
+        }
+        let state = ready(&impatient)?;
+        ensure!(state["dark"][0]["node"] == "b", "{state}");
+        Ok(())
+    })?;
+    is_dark(&impatient, &of_b, "b")?;
+    let ended = world.a.process.stop()?;
+    ensure!(ended.success(), "node a ended with {ended}");
+    world.b.process.resume()?;
+    world.a.start()?;
+    wait_for("the row of node b to be written", PATIENCE, || {
+        put(&world.a.region, &of_b, &cart(9)).map(drop)
+    })?;
+    world.converges()
+}
+
+fn the_lead_is_empty(world: &mut World) -> Result<()> {
+    let rollouts = rollouts(&world.a.region)?;
+    let last = rollouts.last().context("there were rollouts")?;
+    let version = last["version"].as_str().context("a rollout has a version")?.to_owned();
+    world.a.process.kill9()?;
+    world.broker.kill()?;
+    let (data, kept) = (world.a.data(), world.folder.path().join("kept"));
+    fs::rename(&data, &kept).context("put the lead's folder aside")?;
+    world.a.start()?;
+    let refused = "has not read the end of its own log yet";
+    wait_for("node b to be told to wait", PATIENCE, || {
+        let log = world.b.process.log();
+        ensure!(log.contains(refused), "it was not: {log}");
+        Ok(())
+    })?;
+    world.broker.start(&world.jars, None)?;
+    wait_for("the lead to stop", PATIENCE, || {
+        world.a.process.ended()?.context("it still runs").map(drop)
+    })?;
+    let log = world.a.process.log();
+    ensure!(log.contains("its disk is old"), "it does not say why:\n{log}");
+    fs::remove_dir_all(&data).context("remove the empty folder")?;
+    fs::rename(&kept, &data).context("put the lead's folder back")?;
+    world.a.start()?;
+    conflicts_in_each(world, "empty", &version)
 }
 
 fn evicts(world: &mut World) -> Result<()> {
@@ -447,6 +528,14 @@ fn is_refused(name: &str, serve: &Serve) -> Result<String> {
     Ok(process.log())
 }
 
+/// Two processes of one machine cannot have one port.
+fn on_any_port(serve: &Serve) -> Result<()> {
+    let text = fs::read_to_string(serve.config())?;
+    let own = serve.region.url.trim_start_matches("http://");
+    let text = text.replacen(&format!("listen = \"{own}\""), "listen = \"127.0.0.1:0\"", 1);
+    fs::write(serve.config(), text).context("write a node's configuration")
+}
+
 fn two_claim_the_same(world: &mut World) -> Result<()> {
     let [_, of_b] = row_of_each(&world.a.region, "claimed")?;
     let says = |log: &str, expected: &str| {
@@ -455,9 +544,11 @@ fn two_claim_the_same(world: &mut World) -> Result<()> {
     };
     let second = Serve::new("eu", &world.folder.path().join("second"), "")?;
     world.configure(&second, "b", ["0-1", "2-3"])?;
+    on_any_port(&second)?;
     says(&is_refused("a second node b", &second)?, "another process is node b")?;
     let greedy = Serve::new("eu", &world.folder.path().join("greedy"), "")?;
     world.configure(&greedy, "b", ["0", "1-3"])?;
+    on_any_port(&greedy)?;
     says(
         &is_refused("a node b that wants more", &greedy)?,
         "gives partition 1 to a, that of this node to b",
@@ -472,6 +563,8 @@ fn two_claim_the_same(world: &mut World) -> Result<()> {
     says(&log, "node b, number 1 by name, with the partitions 2-3")?;
     fs::write(world.b.config(), config)?;
     world.b.start()?;
-    put(&world.a.region, &of_b, &cart(3))?;
+    wait_for("the row of node b to be written", PATIENCE, || {
+        put(&world.a.region, &of_b, &cart(3)).map(drop)
+    })?;
     world.converges()
 }

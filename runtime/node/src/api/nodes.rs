@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
+use serde::Serialize;
 
 use super::state::inspect_own;
 use super::{Api, body};
@@ -12,9 +13,19 @@ use crate::region::{Answer, ExchangeRefused, NodeForm, Report, ViewForm};
 /// How 1,024 partitions stand, with 64 regions each.
 const REPORT_BYTES_MAX: usize = 64 << 20;
 
+/// A node, and what it goes by.
+#[derive(Serialize)]
+pub(super) struct Shown {
+    #[serde(flatten)]
+    node: NodeForm,
+    /// None in a region that is one node, and before the node was ever told anything.
+    goes_by: Option<String>,
+}
+
 /// `GET /v1/node`
-pub(super) async fn show(State(api): State<Api>) -> Json<NodeForm> {
-    Json(api.region.node().clone())
+pub(super) async fn show(State(api): State<Api>) -> Json<Shown> {
+    let goes_by = api.region.peers().and_then(|peers| peers.goes_by());
+    Json(Shown { node: api.region.node().clone(), goes_by })
 }
 
 /// `GET /v1/node/partitions`
@@ -28,11 +39,14 @@ pub(super) async fn exchange(
     content: Body,
 ) -> Result<Json<Answer>, Problem> {
     let bytes = body::read(content, REPORT_BYTES_MAX).await?;
-    let report: Report = serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::new(Code::InvalidRequest, format!("the report: {error}")))?;
+    let report = Report::read(&bytes);
+    let report = report.map_err(|reason| Problem::new(Code::InvalidRequest, reason))?;
     let answer = api.region.exchange(report).await.map_err(|refused| match refused {
+        ExchangeRefused::Starting => Problem::new(Code::Starting, refused).retry_after(1),
         ExchangeRefused::Stopping => Problem::new(Code::Stopping, refused).retry_after(1),
-        _ => Problem::new(Code::NodeRefused, refused),
+        ExchangeRefused::NotTheLead
+        | ExchangeRefused::Conflict(_)
+        | ExchangeRefused::OtherRun { .. } => Problem::new(Code::NodeRefused, refused),
     });
     answer.map(Json)
 }

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use syncline_core::{PartitionCount, RowKey, partition_of};
 use syncline_host::COMPONENT_BYTES_MAX;
 
-use super::{Api, blocking, body};
+use super::{Api, blocking, body, rows};
 use crate::config::Nodes;
 use crate::problem::{Code, Problem};
 use crate::region::{Passed, Peers, Unanswered};
@@ -23,8 +23,13 @@ use crate::region::{Passed, Peers, Unanswered};
 /// Says which node has passed a request on. Such a request is answered where it arrives, or not at
 /// all.
 pub(super) const PASSED_BY: HeaderName = HeaderName::from_static("syncline-passed-by");
-/// The largest request that is passed on: an upload, with all that goes with it.
-const BODY_BYTES_MAX: usize = COMPONENT_BYTES_MAX + (8 << 20);
+/// Of an upload: the component, with all that goes with it.
+const UPLOAD_BYTES_MAX: usize = COMPONENT_BYTES_MAX + (8 << 20);
+/// Of what is neither a row nor an upload: what axum takes where a route says nothing else.
+const OTHER_BYTES_MAX: usize = 2 << 20;
+/// What has no other method any node can say.
+const PASSED_ON: [Method; 5] =
+    [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::DELETE];
 /// Headers of one connection, which say nothing on the next.
 const OF_A_CONNECTION: [HeaderName; 8] = [
     header::HOST,
@@ -53,6 +58,9 @@ enum Whose {
 /// Answers a request here, or has the node answer that it is for.
 pub(super) async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let Some(peers) = api.region.peers() else { return next.run(request).await };
+    if !PASSED_ON.contains(request.method()) {
+        return next.run(request).await;
+    }
     let whose = whose(request.uri().path(), peers.nodes(), api.region.partitions());
     let asked = match take_node(request.uri_mut()) {
         None => None,
@@ -95,6 +103,18 @@ fn whose(path: &str, nodes: &Nodes, partitions: PartitionCount) -> Whose {
         ("merge-functions", [_, "log"]) => Whose::EachNodes,
         ("tables" | "merge-functions" | "rollouts" | "topology", _) => lead(),
         _ => Whose::EachNodes,
+    }
+}
+
+/// The largest body that whoever answers the request takes. What is larger is refused here, as it
+/// would be there: who refuses does not read to the end, and the one that passes it on would not see
+/// why.
+fn body_bytes_max(path: &str) -> usize {
+    let path = path.strip_prefix("/v1").unwrap_or(path);
+    match path.trim_start_matches('/').split('/').collect::<Vec<_>>().as_slice() {
+        ["tables", _, "rows", _] => rows::BODY_BYTES_MAX,
+        ["merge-functions"] => UPLOAD_BYTES_MAX,
+        _ => OTHER_BYTES_MAX,
     }
 }
 
@@ -142,7 +162,7 @@ async fn passed_to(
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let mut headers = head.headers;
     OF_A_CONNECTION.iter().for_each(|name| drop(headers.remove(name)));
-    let content = body::read(content, BODY_BYTES_MAX).await?;
+    let content = body::read(content, body_bytes_max(head.uri.path())).await?;
     let answer = ask(peers, node, head.method, path, headers, content.to_vec()).await?;
     let Passed { status, mut headers, body } = answer.passed;
     OF_A_CONNECTION.iter().for_each(|name| drop(headers.remove(name)));
@@ -227,21 +247,27 @@ pub(super) async fn ask(
     let by = HeaderValue::from_str(peers.nodes().me());
     let by = by.map_err(|error| Problem::new(Code::Internal, error))?;
     headers.insert(PASSED_BY, by);
+    let turn = peers.turn(&node).await.map_err(|reason| is_dark(&node, &reason, ""))?;
     let peers = Arc::clone(peers);
     blocking(move || {
+        let _turn = turn;
         let url = peers.url(&node).unwrap_or_default();
+        let reads = method == Method::GET || method == Method::HEAD;
         match peers.client.pass(url, (method, &path), headers, content) {
             Ok(passed) => Ok(OfNode { node, passed }),
-            Err(Unanswered::Dark(reason) | Unanswered::Refused(reason)) => {
-                let detail = format!(
-                    "node {node} has this, and does not answer: {reason}. Of a write it is not \
-                     known whether it was carried out"
-                );
-                Err(Problem::new(Code::NodeDark, detail).with(NODE, node).retry_after(1))
+            Err(Unanswered::Dark(reason) | Unanswered::Refused(reason)) if !reads => {
+                let then = ". It is not known whether it has carried the request out";
+                Err(is_dark(&node, &reason, then))
             }
+            Err(unanswered) => Err(is_dark(&node, &unanswered.to_string(), "")),
         }
     })
     .await
+}
+
+fn is_dark(node: &str, reason: &str, then: &str) -> Problem {
+    let detail = format!("node {node} has this, and does not answer: {reason}{then}");
+    Problem::new(Code::NodeDark, detail).with(NODE, node).retry_after(1)
 }
 
 #[cfg(test)]
@@ -307,6 +333,19 @@ mod tests {
             ("/readyz", &Whose::EachNodes),
         ] {
             assert_eq!(whose(path, &nodes, partitions), *expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_body_may_be_as_large_as_where_it_is_taken() {
+        for (path, expected) in [
+            ("/v1/tables/t/rows/x", rows::BODY_BYTES_MAX),
+            ("/v1/merge-functions", UPLOAD_BYTES_MAX),
+            ("/merge-functions", UPLOAD_BYTES_MAX),
+            ("/v1/rollouts", OTHER_BYTES_MAX),
+            ("/v1/merge-functions/sha256:00/retire", OTHER_BYTES_MAX),
+        ] {
+            assert_eq!(body_bytes_max(path), expected, "{path}");
         }
     }
 

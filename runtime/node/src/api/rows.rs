@@ -24,7 +24,7 @@ use crate::region::{Acknowledged, Region, WriteError, clock_ahead};
 use crate::text::rfc3339;
 
 /// A row may come with white space and escapes that its canonical form has not.
-const BODY_BYTES_MAX: usize = 4 * IMAGE_BYTES_MAX;
+pub(super) const BODY_BYTES_MAX: usize = 4 * IMAGE_BYTES_MAX;
 
 const HLC: HeaderName = HeaderName::from_static("syncline-hlc");
 const WAITING: HeaderName = HeaderName::from_static("syncline-waiting");

@@ -1,6 +1,7 @@
 //! The nodes of a region, where it has several: which partitions each owns, and where it is reached.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
 use syncline_core::{NODES_MAX, PartitionCount};
@@ -103,6 +104,7 @@ pub(super) fn nodes(
     me: Option<&str>,
     sections: &BTreeMap<String, NodeSection>,
     partitions: PartitionCount,
+    listen: SocketAddr,
 ) -> Result<Option<Nodes>, Wrong> {
     let of_region = |reason: String| Err(("region".to_owned(), "node", reason));
     let me = match (me, sections.is_empty()) {
@@ -142,7 +144,32 @@ pub(super) fn nodes(
         let reason = format!("no node has the partitions {}", ranges(&missing));
         return Err((format!("nodes.{me}"), "partitions", reason));
     }
-    Ok(Some(Nodes { me, all }))
+    let nodes = Nodes { me, all };
+    is_reached(&nodes, listen)?;
+    Ok(Some(nodes))
+}
+
+/// Where the others look for this node it has to listen. Of a host that is not this machine's own
+/// nothing is known: something may stand in between.
+fn is_reached(nodes: &Nodes, listen: SocketAddr) -> Result<(), Wrong> {
+    let me = nodes.me();
+    let Some(node) = nodes.all().get(me) else { return Ok(()) };
+    let address = node.url.trim_start_matches("http://");
+    let (host, port) = match address.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
+        _ => (address, Some(80)),
+    };
+    let plain = host.trim_start_matches('[').trim_end_matches(']');
+    let ip = plain.parse::<IpAddr>();
+    let is_loopback = plain == "localhost" || ip.is_ok_and(|ip| ip.is_loopback());
+    if !is_loopback || listen.port() == 0 || port == Some(listen.port()) {
+        return Ok(());
+    }
+    let reason = format!(
+        "this node is {me}, whose url is {}, and it listens on {listen}: the ports must be the same",
+        node.url
+    );
+    Err((format!("nodes.{me}"), "url", reason))
 }
 
 fn node(name: &str, section: &NodeSection, count: PartitionCount) -> Result<Node, Wrong> {

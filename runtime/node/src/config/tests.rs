@@ -326,8 +326,41 @@ fn nodes_share_the_partitions() {
         said.contains("node b of 2 with the partitions 4-5,7, led by a, of region eu"),
         "{said}"
     );
-    let other = parsed(TWO_NODES, &[("SYNCLINE_REGION__NODE", "a")]).unwrap().nodes.unwrap();
+    let of_a = [("SYNCLINE_REGION__NODE", "a"), ("SYNCLINE_API__LISTEN", "127.0.0.1:8080")];
+    let other = parsed(TWO_NODES, &of_a).unwrap().nodes.unwrap();
     assert_eq!((other.me(), other.place(), other.claims()), ("a", 0, nodes.claims()));
+}
+
+#[test]
+fn a_node_listens_where_the_others_look_for_it() {
+    let urls = ["http://127.0.0.1:8081", "http://localhost:8081/", "http://[::1]:8081"];
+    for url in urls.into_iter().chain(["http://node-b.internal:9000", "http://10.1.2.3"]) {
+        parsed(&TWO_NODES.replace("http://127.0.0.1:8081", url), &[]).unwrap();
+    }
+    for url in ["http://127.0.0.1:8082", "http://localhost", "http://[::1]", "http://[::1]:9"] {
+        let error = parsed(&TWO_NODES.replace("http://127.0.0.1:8081", url), &[]).unwrap_err();
+        assert!(
+            error.contains("line 18") && error.contains("listens on 127.0.0.1:8081"),
+            "{error}"
+        );
+    }
+    parsed(TWO_NODES, &[("SYNCLINE_API__LISTEN", "127.0.0.1:0")]).unwrap();
+}
+
+#[test]
+fn a_node_may_be_named_by_a_number() {
+    let text = TWO_NODES.replace("[nodes.b]", "[nodes.0]").replace("\"0-3, 6\"", "\"0-3,6,7\"");
+    let text = text.replace("\"4,5,7\"", "\"4,5\"");
+    let named = parsed(&text, &[("SYNCLINE_REGION__NODE", "0")]).unwrap().nodes.unwrap();
+    assert_eq!(named.me(), "0");
+    let one = text.replace("\"4,5\"", "\"0-7\"").replace("\"0-3,6,7\"", "\"5\"");
+    let shared = [("SYNCLINE_REGION__NODE", "0"), ("SYNCLINE_NODES__0__PARTITIONS", "4")];
+    let error = parsed(&one, &shared).unwrap_err();
+    assert!(error.contains("no node has the partitions 0-3,6-7"), "{error}");
+    let error = parsed(TWO_NODES, &[("SYNCLINE_LIMITS__START_WAIT", "7")]).unwrap_err();
+    assert!(error.contains("a duration is written as"), "{error}");
+    let error = parsed(TWO_NODES, &[("SYNCLINE_BUS__PARTITIONS", "true")]).unwrap_err();
+    assert!(error.contains("expected"), "{error}");
 }
 
 #[test]

@@ -87,7 +87,8 @@ pub(crate) fn way_back(me: &RegionId) -> String {
         "The region comes back as another incarnation, with the data of a region that runs. There, \
          say `syncline topology evict '{me}' --yes --watch` and then `syncline topology join \
          '{joins}' --watch`; here, set incarnation = {next} and join_from = \"<that region>\" in \
-         [region], and start again"
+         [region], and start again. Of a region of several nodes all are stopped first, and one \
+         process comes back in their place, without region.node and [nodes]"
     )
 }
 
@@ -131,7 +132,9 @@ mod tests {
     #[test]
     fn the_way_back_is_said_in_commands() {
         let said = way_back(&"eu#2".parse().unwrap());
-        for part in ["evict 'eu#2'", "join 'eu#3'", "incarnation = 3", "join_from"] {
+        for part in
+            ["evict 'eu#2'", "join 'eu#3'", "incarnation = 3", "join_from", "without region.node"]
+        {
             assert!(said.contains(part), "{said}");
         }
     }

@@ -104,6 +104,11 @@ pub(super) enum ControlWork {
         version: FunctionVersion,
         loaded: Result<Vec<u8>, String>,
     },
+    /// A node that does not lead has asked for a component: its bytes, or why there are none.
+    Fetched {
+        version: FunctionVersion,
+        fetched: Result<Vec<u8>, String>,
+    },
     /// A version was tested.
     Tested {
         version: FunctionVersion,
@@ -247,6 +252,8 @@ impl Controller {
             ControlWork::Records { source, items } => {
                 self.applier.receive(&self.shared.site, &source, items, self.shared.now_ms());
             }
+            // Only a node that does not lead fetches.
+            ControlWork::Fetched { .. } => {}
             ControlWork::Loaded { version, loaded } => self.loaded(version, loaded),
             ControlWork::Tested { version, result } => match &mut self.led {
                 None => self.applier.self_tested(version, result),

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use syncline_bus::Lane;
 use syncline_core::{Heartbeat, Hlc, PartitionCount, RegionId};
 use syncline_store::kv::share::{self, NodeShare};
-use syncline_store::{Batch, DiskStore, Store as _, StoreError};
+use syncline_store::{Batch, Store, StoreError};
 
 pub(crate) use client::{Passed, Unanswered};
 pub(super) use follower::{Follower, Kept, go_by};
@@ -49,27 +49,30 @@ pub(super) fn shown(
     }
 }
 
-/// Notes in a new store what its node has of the region, and compares with what an older one says.
-/// An error tells what is there.
-pub(super) fn check_share(
-    store: &DiskStore,
-    nodes: Option<&Nodes>,
-    is_new: bool,
-) -> Result<Result<(), String>, StoreError> {
-    let wanted = nodes.map(|nodes| NodeShare {
+/// What a node has of its region by its configuration.
+fn share_of(nodes: &Nodes) -> NodeShare {
+    NodeShare {
         node: nodes.me().to_owned(),
         place: u32::try_from(nodes.place()).unwrap_or(u32::MAX),
         partitions: nodes.own().into_iter().collect(),
-    });
-    let found = share::get(store)?;
-    if found == wanted {
-        return Ok(Ok(()));
     }
-    if let (true, Some(wanted)) = (is_new, &wanted) {
-        let mut batch = Batch::new();
-        share::put(&mut batch, wanted);
-        store.commit(batch)?;
-        return store.sync().map(Ok);
+}
+
+/// Notes in a new store what its node has of the region, where that has several.
+pub(super) fn put_share(batch: &mut Batch, nodes: Option<&Nodes>) {
+    if let Some(nodes) = nodes {
+        share::put(batch, &share_of(nodes));
+    }
+}
+
+/// Compares what a node has of the region with what its store says. An error tells what is there.
+pub(super) fn check_share(
+    store: &impl Store,
+    nodes: Option<&Nodes>,
+) -> Result<Result<(), String>, StoreError> {
+    let found = share::get(store)?;
+    if found == nodes.map(share_of) {
+        return Ok(Ok(()));
     }
     Ok(Err(match found {
         None => "a region that is one node, with all partitions".to_owned(),
@@ -110,30 +113,4 @@ impl LastOwn {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use syncline_core::{Evidence, VersionVector};
-
-    #[test]
-    fn a_change_that_nobody_here_made_is_noticed() {
-        let hlc = |n| Hlc::from_bits(n).unwrap();
-        let me: RegionId = "me".parse().unwrap();
-        let beat = |taken| Heartbeat {
-            region: "a".parse().unwrap(),
-            hlc: hlc(99),
-            prev: Hlc::ZERO,
-            watermarks: VersionVector::new(),
-            taken: VersionVector::from_iter([(me.clone(), hlc(taken))]),
-            evidence: Evidence::default(),
-            wall_ms: 0,
-        };
-        let lane = Lane::Changes(1);
-        let last = LastOwn::new([(lane, hlc(5))]);
-        assert_eq!(last.surpassed_by(&me, lane, &beat(5)), None);
-        assert_eq!(last.surpassed_by(&me, lane, &beat(6)), Some((hlc(5), hlc(6))));
-        assert_eq!(last.surpassed_by(&me, Lane::Changes(2), &beat(6)), None);
-        last.committed(lane, hlc(6));
-        last.committed(lane, hlc(4));
-        assert_eq!(last.surpassed_by(&me, lane, &beat(6)), None);
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ use syncline_core::{FunctionVersion, PartitionCount, RegionId, Routes};
 use syncline_host::{CALL_STACK_BYTES, Host, HostConfig};
 use syncline_store::kv::component;
 use syncline_store::kv::node::{self, FORMAT, NodeFacts};
-use syncline_store::{Batch, DiskStore, Store as _, StoreError};
+use syncline_store::{Batch, DiskStore, Store, StoreError};
 use thiserror::Error;
 
 use super::aside::{condemned, is_lost, note_lost, pardon, set_aside, store_of, way_back};
@@ -25,7 +25,7 @@ use super::donor::Donor;
 use super::failpoint::Failpoint;
 use super::links::LinkStates;
 use super::members::Members;
-use super::nodes::{self, Follower, Kept, LastOwn, Led, Peers, check_share};
+use super::nodes::{self, Follower, Kept, LastOwn, Led, Peers, check_share, put_share};
 use super::observe::{self, Observer, ShadowQueue};
 use super::own_log::OwnLog;
 use super::publisher::{self, Feeds};
@@ -37,6 +37,7 @@ use super::syncer::{self, Ticket};
 use super::threads::Threads;
 use super::versions::Searches;
 use super::{Region, RegionOptions, Shared};
+use crate::config::Nodes;
 
 /// A merge runs on its shard's thread: room for a call, and for what leads to it.
 const SHARD_STACK_BYTES: usize = CALL_STACK_BYTES + (4 << 20);
@@ -100,8 +101,9 @@ pub enum StartError {
     /// Its data were made by another node of the region, or with other partitions.
     #[error(
         "start region {region}: the data in {} are of {found}; which partitions a node has is \
-         permanent, as are the names of all nodes",
-        data.display()
+         permanent, as are the names of all nodes. Have region.node and [nodes] be what they were. \
+         A region gets other nodes only as another incarnation, and that is one process. {}",
+        data.display(), way_back(region)
     )]
     OtherShare {
         /// The region.
@@ -274,12 +276,8 @@ fn open(options: &RegionOptions) -> Result<(Site<DiskStore>, Host), StartError> 
     let RegionOptions { region, regions, data, engine, partitions, limits, .. } = options;
     let in_store = |source| StartError::Store { region: region.clone(), source };
     let store = DiskStore::open(*engine, store_of(data)).map_err(in_store)?;
-    let is_new = check_identity(&store, region, data, *partitions)?;
     let nodes = options.nodes.as_ref();
-    if let Err(found) = check_share(&store, nodes, is_new).map_err(in_store)? {
-        let (region, data) = (region.clone(), data.clone());
-        return Err(StartError::OtherShare { region, data, found });
-    }
+    check_identity(&store, region, data, *partitions, nodes)?;
     let cache_dir = Some(data.join("compiled"));
     let compiler = options.compiler.clone();
     let host = HostConfig { cache_dir, compiler, ..HostConfig::default() };
@@ -351,18 +349,26 @@ fn share(
     }
 }
 
-/// A data folder belongs to one region, and its number of partitions never changes. Answers true
-/// for one that is new.
+/// A data folder belongs to one region, and to one of its nodes; neither that nor the number of
+/// partitions ever changes. A new one is noted as theirs, all at once: one that has no share is that
+/// of a whole region.
 fn check_identity(
-    store: &DiskStore,
+    store: &impl Store,
     region: &RegionId,
     data: &std::path::Path,
     partitions: PartitionCount,
-) -> Result<bool, StartError> {
+    nodes: Option<&Nodes>,
+) -> Result<(), StartError> {
     let in_store = |source| StartError::Store { region: region.clone(), source };
     let identity = NodeFacts { format: FORMAT, region: region.clone(), partitions };
     match node::get(store).map_err(in_store)? {
-        Some(found) if found == identity => Ok(false),
+        Some(found) if found == identity => match check_share(store, nodes).map_err(in_store)? {
+            Ok(()) => Ok(()),
+            Err(found) => {
+                let (region, data) = (region.clone(), data.into());
+                Err(StartError::OtherShare { region, data, found })
+            }
+        },
         Some(found) => Err(StartError::OtherData {
             region: region.clone(),
             data: data.into(),
@@ -376,8 +382,8 @@ fn check_identity(
         None => {
             let mut batch = Batch::new();
             node::put(&mut batch, &identity);
-            store.commit(batch).and_then(|()| store.sync()).map_err(in_store)?;
-            Ok(true)
+            put_share(&mut batch, nodes);
+            store.commit(batch).and_then(|()| store.sync()).map_err(in_store)
         }
     }
 }
@@ -525,5 +531,57 @@ fn watch_nodes(shared: &Arc<Shared>, threads: &Threads) {
         let (shared, peers, node) = (Arc::clone(shared), Arc::clone(peers), node.clone());
         let (watching, name) = (Arc::clone(&shared), format!("watch {node}"));
         threads.start(&shared, name, move || nodes::watch(&watching, &peers, &node));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use syncline_store::MemoryStore;
+
+    use super::*;
+    use crate::config::Node;
+
+    fn half(me: &str) -> Nodes {
+        let node = |port: u16, partitions: [u32; 2]| Node {
+            url: format!("http://127.0.0.1:{port}"),
+            partitions: partitions.into(),
+        };
+        let all = [("a".to_owned(), node(1, [0, 1])), ("b".to_owned(), node(2, [2, 3]))];
+        Nodes::new(me, BTreeMap::from(all))
+    }
+
+    fn check(store: &MemoryStore, nodes: Option<&Nodes>) -> Result<(), StartError> {
+        let partitions = PartitionCount::new(4).unwrap();
+        check_identity(store, &"eu".parse().unwrap(), Path::new("data"), partitions, nodes)
+    }
+
+    #[test]
+    fn a_node_that_is_killed_in_its_first_start_starts_again() {
+        let node = half("b");
+        for kept in 0..3 {
+            let store = MemoryStore::new();
+            store.fail_next_sync();
+            assert!(matches!(check(&store, Some(&node)), Err(StartError::Store { .. })));
+            store.crash_keeping(kept);
+            check(&store, Some(&node)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_store_is_that_of_one_node() {
+        let store = MemoryStore::new();
+        check(&store, Some(&half("b"))).unwrap();
+        check(&store, Some(&half("b"))).unwrap();
+        for other in [Some(half("a")), None] {
+            let error = check(&store, other.as_ref()).unwrap_err().to_string();
+            assert!(error.contains("node b, number 1 by name, with the partitions 2-3"), "{error}");
+        }
+        let store = MemoryStore::new();
+        check(&store, None).unwrap();
+        let error = check(&store, Some(&half("b"))).unwrap_err().to_string();
+        assert!(error.contains("a region that is one node"), "{error}");
     }
 }

@@ -132,6 +132,11 @@ impl Startup {
         (state.lead_heard, state.lead_refuses) = (true, false);
     }
 
+    /// The node that leads does not answer, as if it was not there.
+    pub(super) fn lead_is_dark(&self) {
+        self.lock().lead_refuses = false;
+    }
+
     /// The node that leads says no. However long that takes, nothing begins meanwhile.
     pub(super) fn lead_refuses(&self) {
         self.lock().lead_refuses = true;
@@ -175,15 +180,21 @@ impl Startup {
         let mut state = self.lock();
         while state.old.is_none() && !shared.is_stopping() {
             drop(state);
-            let is_open = shared.awaited().is_none();
-            state = self.lock();
-            if is_open && state.own_log_read && state.old.is_none() {
+            if self.is_over(shared) {
                 return true;
             }
+            state = self.lock();
             let waited = self.changed.wait_timeout(state, LOOK);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         false
+    }
+
+    /// True once nothing is waited for and the own log was read: what this region says counts.
+    pub(super) fn is_over(&self, shared: &Shared) -> bool {
+        let is_open = shared.awaited().is_none();
+        let state = self.lock();
+        is_open && state.own_log_read && state.old.is_none()
     }
 
     /// Nothing was ever said in the log that the peer is heard in: there is nothing to wait for.
@@ -401,7 +412,7 @@ mod tests {
             startup.started -= LEAD_WAIT;
             startup.lead_refuses();
             assert!(startup.awaited(|| hlc(20)).is_some());
-            startup.lock().lead_refuses = false;
+            startup.lead_is_dark();
             assert_eq!(startup.awaited(|| hlc(20)).is_none(), is_known);
             startup.lead_was_heard();
             assert_eq!(startup.awaited(|| hlc(20)), None);

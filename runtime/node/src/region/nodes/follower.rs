@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use syncline_core::{ChangeId, FunctionVersion, Hlc, RolloutId, RolloutText, SelfTest, TableName};
 use syncline_store::kv::component::{self, ComponentFacts};
 use syncline_store::kv::share;
-use syncline_store::{Batch, Search, Store as _, StoreError, find_stamped};
+use syncline_store::{Batch, Search, Store, StoreError, find_stamped};
 
 use super::client::Unanswered;
 use super::form::{Answer, CountsForm, Directives, NotedForm, Report, StandingForm, TestedForm};
@@ -32,7 +32,8 @@ const AGAIN_EVERY: Duration = Duration::from_secs(1);
 /// A node that starts, and that the lead has refused for so long, stops. A process that was just
 /// killed is still heard for a moment.
 const REFUSED_FOR: Duration = Duration::from_secs(8);
-/// After a search that has found something the next one waits so long.
+/// After a search that has found something the next one waits so long, and so does what needs room
+/// on a disk that had none.
 const SEARCH_AGAIN: Duration = Duration::from_secs(5);
 
 /// What the lead told last, as it is kept.
@@ -68,14 +69,21 @@ pub(in crate::region) struct Follower {
     /// Components that are in the store and can be called.
     here: BTreeSet<FunctionVersion>,
     tested: BTreeMap<FunctionVersion, Result<SelfTest, RolloutText>>,
-    /// Versions that a thread loads, tests or searches for.
+    /// Versions that a thread fetches, loads, tests or searches for.
     busy: BTreeSet<FunctionVersion>,
+    /// One of them is on its way here.
+    fetches: bool,
+    /// Nothing is fetched before.
+    fetch_at: Instant,
     search_at: BTreeMap<FunctionVersion, Instant>,
     pending: Pending,
     /// What the lead knows of tables.
     told: BTreeSet<TableName>,
     refused_since: Option<Instant>,
+    /// Why this node does not go by what holds.
     trouble: Option<String>,
+    /// Why a component is not here.
+    lacks: Option<String>,
 }
 
 impl Kept {
@@ -109,6 +117,7 @@ impl Follower {
         (kept, here): (Option<Kept>, BTreeSet<FunctionVersion>),
     ) -> Self {
         let stamped_until = shared.site.clock.last();
+        kept.iter().for_each(|kept| peers.now_goes_by(&kept.id));
         Self {
             shared,
             peers,
@@ -121,11 +130,14 @@ impl Follower {
             here,
             tested: BTreeMap::new(),
             busy: BTreeSet::new(),
+            fetches: false,
+            fetch_at: Instant::now(),
             search_at: BTreeMap::new(),
             pending: Pending::default(),
             told: BTreeSet::new(),
             refused_since: None,
             trouble: None,
+            lacks: None,
         }
     }
 
@@ -146,19 +158,17 @@ impl Follower {
                 continue;
             }
             exchange_at = Instant::now() + EXCHANGE_EVERY;
-            let done = self.exchange().and_then(|()| {
-                if Instant::now() >= again_at {
-                    again_at = Instant::now() + AGAIN_EVERY;
-                    self.readers.retry();
-                    self.fetch()?;
-                    self.search();
-                }
-                self.test();
-                Ok(())
-            });
-            if let Err(error) = done {
+            if let Err(error) = self.exchange() {
                 self.shared.fail_in_store(format!("keep what the lead tells: {error}"), &error);
+                return;
             }
+            if Instant::now() >= again_at {
+                again_at = Instant::now() + AGAIN_EVERY;
+                self.readers.retry();
+                self.fetch();
+                self.search();
+            }
+            self.test();
         }
     }
 
@@ -166,6 +176,10 @@ impl Follower {
     /// to the lead before it gets here.
     fn take(&mut self, work: ControlWork) -> bool {
         let done = match work {
+            ControlWork::Fetched { version, fetched } => {
+                self.fetched(version, fetched);
+                Ok(())
+            }
             ControlWork::Loaded { version, loaded } => self.loaded(version, loaded),
             ControlWork::Tested { version, result } => {
                 self.busy.remove(&version);
@@ -198,16 +212,19 @@ impl Follower {
         let told = self.peers.client.tell(self.peers.lead_url(), NODE_EXCHANGE, &report);
         match told {
             Ok(answer) => self.go_by(answer),
-            Err(Unanswered::Dark(reason)) => {
+            Err(Unanswered::Unreached(reason) | Unanswered::Dark(reason)) => {
                 self.refused_since = None;
+                self.shared.startup.lead_is_dark();
                 self.note_trouble(reason);
                 Ok(())
             }
             Err(Unanswered::Refused(reason)) => {
                 self.shared.startup.lead_refuses();
                 let since = *self.refused_since.get_or_insert_with(Instant::now);
+                // One that has begun stops where it meets the other that claims the same, if that
+                // was started before.
                 let has_begun = self.shared.awaited().is_none();
-                if has_begun || since.elapsed() >= REFUSED_FOR {
+                if !has_begun && since.elapsed() >= REFUSED_FOR {
                     let lead = self.peers.nodes().lead();
                     self.shared.fail(format!("node {lead} leads, and refuses this one: {reason}"));
                 }
@@ -220,7 +237,8 @@ impl Follower {
     fn note_trouble(&mut self, reason: String) {
         if self.trouble.as_ref() != Some(&reason) {
             let (region, lead) = (&self.shared.site.region, self.peers.nodes().lead());
-            tracing::warn!(%region, lead, reason, "the node that leads tells nothing");
+            tracing::warn!(%region, lead, reason,
+                "this node goes by what the node that leads told before");
             self.trouble = Some(reason);
         }
     }
@@ -229,7 +247,9 @@ impl Follower {
         self.gather();
         let site = &self.shared.site;
         let watched = self.kept.as_ref().is_some_and(|kept| kept.directives.watched);
-        let standings = if watched { site.standings() } else { BTreeMap::new() };
+        // An old disk knows of confirmations that never were.
+        let counts = watched && self.shared.startup.is_over(&self.shared);
+        let standings = if counts { site.standings() } else { BTreeMap::new() };
         if !standings.is_empty() {
             // What the region says of them to others must outlast a loss of power.
             site.store.sync()?;
@@ -268,10 +288,6 @@ impl Follower {
 
     fn go_by(&mut self, answer: Answer) -> Result<(), StoreError> {
         self.refused_since = None;
-        if self.trouble.take().is_some() {
-            let (region, lead) = (&self.shared.site.region, self.peers.nodes().lead());
-            tracing::warn!(%region, lead, "the node that leads tells what holds again");
-        }
         self.told.extend(std::mem::take(&mut self.pending.tables));
         self.pending.is_sent = false;
         if self.lead_run != answer.run {
@@ -283,59 +299,93 @@ impl Follower {
             self.shared.site.note_table(&table);
             self.told.insert(table);
         }
-        if let Some(directives) = answer.told {
-            self.apply(Kept { id: answer.directives, directives })?;
+        if let Some(directives) = answer.told
+            && let Some(full) = self.apply(Kept { id: answer.directives, directives })?
+        {
+            // The lead tells it again, as this node does not say that it goes by it.
+            self.shared.startup.lead_is_dark();
+            self.note_trouble(format!("keep what it tells: {full}"));
+            return Ok(());
+        }
+        if self.trouble.take().is_some() {
+            let (region, lead) = (&self.shared.site.region, self.peers.nodes().lead());
+            tracing::warn!(%region, lead, "this node goes by what the node that leads tells again");
         }
         self.shared.startup.lead_was_heard();
         Ok(())
     }
 
-    /// Kept before it is gone by: the lead builds on that.
-    fn apply(&mut self, kept: Kept) -> Result<(), StoreError> {
+    /// Kept before it is gone by: the lead builds on that. Where there is no room for it the node goes
+    /// by what it has.
+    fn apply(&mut self, kept: Kept) -> Result<Option<Full>, StoreError> {
         let shared = Arc::clone(&self.shared);
         let mut batch = Batch::new();
         share::put_directives(&mut batch, &serde_json::to_string(&kept).unwrap_or_default());
-        shared.site.store.commit(batch)?;
-        shared.site.store.sync()?;
+        if let Some(full) = keep(&shared.site.store, batch)? {
+            return Ok(Some(full));
+        }
         go_by(&shared, &kept);
         if shared.site.direct(kept.directives.directed(shared.site.partitions.get())) {
             self.stamped_until = shared.site.clock.last();
         }
+        self.peers.now_goes_by(&kept.id);
         self.readers.align(&kept.directives.read());
         self.kept = Some(kept);
-        self.fetch()
+        self.fetch();
+        Ok(None)
     }
 
-    /// Fetches components that the region has and this node lacks, one after the other, and has them
-    /// loaded aside.
-    fn fetch(&mut self) -> Result<(), StoreError> {
-        let Some(kept) = &self.kept else { return Ok(()) };
-        let (here, busy) = (&self.here, &self.busy);
-        let missing = kept.directives.have.iter().map(|Text(version)| *version);
-        let missing: Vec<FunctionVersion> =
-            missing.filter(|v| !here.contains(v) && !busy.contains(v)).collect();
-        for version in missing {
-            let path = format!("/v1/merge-functions/{version}/component");
-            let bytes = match self.peers.client.component(self.peers.lead_url(), &path) {
-                Ok(bytes) if FunctionVersion::of(&bytes) == version => bytes,
-                Ok(_) => {
-                    self.note_trouble(format!("what it sends as {version} is something else"));
-                    return Ok(());
-                }
-                Err(error) => {
-                    self.note_trouble(format!("fetch {version}: {error}"));
-                    return Ok(());
-                }
-            };
-            self.busy.insert(version);
-            let (shared, own) = (Arc::clone(&self.shared), self.own.clone());
-            threads::aside(&self.shared, "compile", move || {
-                let loaded = shared.host.load(version, &bytes).map_err(|error| error.to_string());
-                // The thread is gone when the region stops; the next start fetches again.
-                let _ = own.send(ControlWork::Loaded { version, loaded: loaded.map(|_| bytes) });
-            });
+    /// Fetches a component that the region has and this node lacks, aside: one after the other.
+    fn fetch(&mut self) {
+        let Some(kept) = &self.kept else { return };
+        let next = kept.directives.missing(&self.here).find(|version| !self.busy.contains(version));
+        let Some(version) = next else { return };
+        if self.fetches || Instant::now() < self.fetch_at {
+            return;
         }
-        Ok(())
+        self.fetches = true;
+        self.busy.insert(version);
+        let (peers, own) = (Arc::clone(&self.peers), self.own.clone());
+        threads::aside(&self.shared, "fetch", move || {
+            let path = format!("/v1/merge-functions/{version}/component");
+            let fetched = match peers.client.component(peers.lead_url(), &path) {
+                Ok(bytes) if FunctionVersion::of(&bytes) == version => Ok(bytes),
+                Ok(_) => Err("what the node that leads sends is something else".to_owned()),
+                Err(error) => Err(error.to_string()),
+            };
+            // The thread is gone when the region stops; the next start fetches again.
+            let _ = own.send(ControlWork::Fetched { version, fetched });
+        });
+    }
+
+    /// Has a component loaded, aside.
+    fn fetched(&mut self, version: FunctionVersion, fetched: Result<Vec<u8>, String>) {
+        self.fetches = false;
+        match fetched {
+            Ok(bytes) => {
+                let (shared, own) = (Arc::clone(&self.shared), self.own.clone());
+                threads::aside(&self.shared, "compile", move || {
+                    let loaded = shared.host.load(version, &bytes);
+                    let loaded = loaded.map_err(|error| error.to_string()).map(|_| bytes);
+                    // The thread is gone when the region stops; the next start fetches again.
+                    let _ = own.send(ControlWork::Loaded { version, loaded });
+                });
+                self.fetch();
+            }
+            Err(reason) => {
+                self.busy.remove(&version);
+                self.fetch_at = Instant::now() + AGAIN_EVERY;
+                self.note_lack(format!("fetch {version}: {reason}"));
+            }
+        }
+    }
+
+    fn note_lack(&mut self, reason: String) {
+        if self.lacks.as_ref() != Some(&reason) {
+            let region = &self.shared.site.region;
+            tracing::warn!(%region, reason, "this node lacks a component that the region has");
+            self.lacks = Some(reason);
+        }
     }
 
     fn loaded(
@@ -364,9 +414,13 @@ impl Follower {
         };
         let mut batch = Batch::new();
         component::put_whole(&mut batch, &shared.site.store, &version, &bytes, &facts)?;
-        shared.site.store.commit(batch)?;
-        shared.site.store.sync()?;
+        if let Some(full) = keep(&shared.site.store, batch)? {
+            self.fetch_at = Instant::now() + SEARCH_AGAIN;
+            self.note_lack(format!("keep {version}: {full}"));
+            return Ok(());
+        }
         self.here.insert(version);
+        self.lacks = None;
         for shard in &self.shards {
             // A shard that is gone needs no news.
             let _ = shard.send(ShardWork::FunctionArrived);
@@ -426,13 +480,28 @@ impl Follower {
         let site = &self.shared.site;
         let mut batch = Batch::new();
         component::drop_whole(&mut batch, &site.store, &version)?;
-        site.store.commit(batch)?;
+        if let Some(full) = keep(&site.store, batch)? {
+            tracing::warn!(region = %site.region, %version, %full, "a version cannot be deleted yet");
+            return Ok(());
+        }
         tracing::info!(region = %site.region, %version, "a version is deleted");
         self.shared.host.remove(&version);
         self.here.remove(&version);
         self.tested.remove(&version);
         self.search_at.remove(&version);
         Ok(())
+    }
+}
+
+/// The disk has no room.
+type Full = StoreError;
+
+/// Has a batch durable. Of a full disk it says so, and nothing is changed: it can be tried again.
+fn keep(store: &impl Store, batch: Batch) -> Result<Option<Full>, StoreError> {
+    match store.commit(batch) {
+        Ok(()) => store.sync().map(|()| None),
+        Err(full @ StoreError::NoSpace { .. }) => Ok(Some(full)),
+        Err(error) => Err(error),
     }
 }
 
@@ -443,4 +512,30 @@ pub(in crate::region) fn go_by(shared: &Shared, kept: &Kept) {
     shared.set_profiles(profiles.collect());
     shared.observer.watch_told(&directives.watch);
     shared.set_members(directives.members());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syncline_store::MemoryStore;
+
+    #[test]
+    fn a_full_disk_is_no_reason_to_stop() {
+        let told = |text: &str| {
+            let mut batch = Batch::new();
+            share::put_directives(&mut batch, text);
+            batch
+        };
+        let store = MemoryStore::new();
+        assert_eq!(keep(&store, told("first")), Ok(None));
+        store.set_full(true);
+        assert!(matches!(keep(&store, told("second")), Ok(Some(StoreError::NoSpace { .. }))));
+        assert_eq!(share::directives(&store).unwrap().as_deref(), Some("first"));
+        store.set_full(false);
+        assert_eq!(keep(&store, told("second")), Ok(None));
+        store.fail_next_sync();
+        assert!(keep(&store, told("third")).is_err());
+        store.crash();
+        assert_eq!(share::directives(&store).unwrap().as_deref(), Some("second"));
+    }
 }

@@ -15,7 +15,8 @@ use syncline_core::{
     TableName, VersionVector,
 };
 
-/// The version of these forms. Nodes of a region run the same release, but for an update.
+/// The version of these forms. Of two nodes with different ones, as in an update, each takes the
+/// other for dark: it goes by what it was told before, and answers for its own rows.
 pub(crate) const FORM: u32 = 1;
 
 /// A value that is written as its text.
@@ -68,6 +69,46 @@ pub(crate) struct NodeForm {
     pub(crate) partitions: u32,
     /// Who has which of them, as its configuration has it.
     pub(crate) claims: BTreeMap<String, BTreeSet<u32>>,
+}
+
+/// What can be read of a node of any version.
+#[derive(Deserialize)]
+struct AnyNode {
+    v: u32,
+}
+
+/// A node that shows itself. An error is for the other side.
+pub(super) fn read_node(text: &[u8]) -> Result<NodeForm, String> {
+    let AnyNode { v } = read(text)?;
+    same_form(v)?;
+    read(text)
+}
+
+impl Report {
+    /// What a node tells the lead. An error is for the node.
+    pub(crate) fn read(text: &[u8]) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct AnyReport {
+            node: AnyNode,
+        }
+        let AnyReport { node } = read(text)?;
+        same_form(node.v)?;
+        read(text)
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(text).map_err(|error| format!("this is not what a node says: {error}"))
+}
+
+fn same_form(v: u32) -> Result<(), String> {
+    if v == FORM {
+        return Ok(());
+    }
+    Err(format!(
+        "what nodes tell each other has form {v} there and form {FORM} here: have all nodes of the \
+         region run the same release"
+    ))
 }
 
 /// What a node tells the lead.
@@ -217,6 +258,17 @@ impl Directives {
 
     pub(in crate::region) fn read(&self) -> BTreeSet<RegionId> {
         plain(self.read.clone())
+    }
+
+    /// The versions whose components are to be had, but for those that are here. What every region is
+    /// done with is not fetched: it would be dropped again.
+    pub(in crate::region) fn missing(
+        &self,
+        here: &BTreeSet<FunctionVersion>,
+    ) -> impl Iterator<Item = FunctionVersion> {
+        let released: BTreeSet<FunctionVersion> = self.released.iter().map(|(v, _)| v.0).collect();
+        let have = self.have.iter().map(|Text(version)| *version);
+        have.filter(move |version| !here.contains(version) && !released.contains(version))
     }
 
     pub(in crate::region) fn members(&self) -> super::super::Members {
@@ -557,6 +609,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_here_or_done_with_is_not_missing() {
+        let version = |n| FunctionVersion([n; 32]);
+        let deletion = ChangeId { hlc: hlc(5), region: region("a") };
+        let directives = Directives {
+            have: texts([1, 2, 3].map(version)),
+            released: vec![(Text(version(2)), ChangeForm::of(&deletion))],
+            ..Directives::default()
+        };
+        let missing = |here: &[u8]| {
+            let here = here.iter().copied().map(version).collect();
+            directives.missing(&here).collect::<Vec<_>>()
+        };
+        assert_eq!(missing(&[]), [1, 3].map(version));
+        assert_eq!(missing(&[1, 3]), []);
+    }
+
+    #[test]
     fn standings_tests_and_counts_arrive_as_they_were() {
         let cut = Cut { taken: hlc(1), heartbeat: hlc(2) };
         let states =
@@ -613,6 +682,20 @@ mod tests {
             };
             let noted = Noted { divergence, is_new: true };
             assert_eq!(sent(&NotedForm::of(&noted)).make(), noted);
+        }
+    }
+
+    #[test]
+    fn a_node_of_another_form_is_told_so_whatever_else_it_says() {
+        for text in [r#"{"v":2}"#, r#"{"v":2,"region":7}"#] {
+            let why = read_node(text.as_bytes()).unwrap_err();
+            assert!(why.contains("form 2 there and form 1 here"), "{why}");
+            let report = format!(r#"{{"node":{text},"applied":[]}}"#);
+            assert_eq!(Report::read(report.as_bytes()).unwrap_err(), why);
+        }
+        for text in ["{}", "<html>", r#"{"v":1}"#] {
+            let why = read_node(text.as_bytes()).unwrap_err();
+            assert!(why.contains("not what a node says"), "{why}");
         }
     }
 

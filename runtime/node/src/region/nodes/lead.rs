@@ -39,6 +39,9 @@ pub(crate) enum ExchangeRefused {
         /// How long ago.
         ms: u128,
     },
+    /// The lead does not know yet that its own disk is not an old one.
+    #[error("the node that leads starts, and has not read the end of its own log yet")]
+    Starting,
     /// The region stops.
     #[error("the node is stopping")]
     Stopping,
@@ -57,6 +60,7 @@ pub(in crate::region) struct Led {
 
 struct Heard {
     run: String,
+    started_ms: u64,
     at: Instant,
     sequence: u64,
     tested: BTreeMap<FunctionVersion, Result<SelfTest, RolloutText>>,
@@ -81,6 +85,7 @@ impl Led {
             let bytes = serde_json::to_vec(&directives).unwrap_or_default();
             self.id = hex::encode(Sha256::digest(bytes));
             self.directives = Arc::new(directives);
+            self.peers.now_goes_by(&self.id);
         }
     }
 
@@ -96,10 +101,10 @@ impl Led {
         let name = self.admit(&report.node, now)?;
         let partitions = self.peers.nodes().all().get(&name).map(|node| node.partitions.clone());
         let partitions = partitions.unwrap_or_default();
-        let run = report.node.run.clone();
-        let heard = self.heard.entry(name).or_insert_with(|| Heard::of(&run, now));
-        if heard.run != run {
-            *heard = Heard::of(&run, now);
+        let node = &report.node;
+        let heard = self.heard.entry(name).or_insert_with(|| Heard::of(node, now));
+        if heard.run != node.run {
+            *heard = Heard::of(node, now);
         }
         heard.at = now;
         let tested = report.tested.into_iter();
@@ -141,7 +146,8 @@ impl Led {
             return Err(ExchangeRefused::Conflict(reason));
         }
         match self.heard.get(&name) {
-            Some(heard) if heard.run != node.run && heard.is_recent(now) => {
+            // Of two that run, the one that was started first goes on.
+            Some(heard) if heard.is_recent(now) && heard.goes_before(node) => {
                 let ms = now.saturating_duration_since(heard.at).as_millis();
                 Err(ExchangeRefused::OtherRun { node: name, ms })
             }
@@ -183,14 +189,19 @@ impl Led {
 }
 
 impl Heard {
-    fn of(run: &str, at: Instant) -> Self {
+    fn of(node: &NodeForm, at: Instant) -> Self {
         Self {
-            run: run.to_owned(),
+            run: node.run.clone(),
+            started_ms: node.started_ms,
             at,
             sequence: 0,
             tested: BTreeMap::new(),
             tables: BTreeSet::new(),
         }
+    }
+
+    fn goes_before(&self, node: &NodeForm) -> bool {
+        (self.started_ms, &self.run) < (node.started_ms, &node.run)
     }
 
     fn is_recent(&self, now: Instant) -> bool {
@@ -200,22 +211,29 @@ impl Heard {
 
 impl Controller {
     /// Takes in what another node tells. What it is told in return is durable first: it is gone by
-    /// before anything else that is durable tells of it.
+    /// before anything else that is durable tells of it. And what it tells but once has paused what
+    /// it is to pause, durably, before it counts as told.
     pub(in crate::region) fn exchange(
         &mut self,
         report: Report,
         reply: oneshot::Sender<Result<Answer, ExchangeRefused>>,
         replies: &mut Vec<Reply>,
     ) {
-        let Shared { site, observer, .. } = &*self.shared;
+        let Shared { site, observer, startup, .. } = &*self.shared;
+        let tells_once = !report.divergences.is_empty();
         let answer = match &mut self.led {
+            // What an old disk says would undo what the others have.
+            Some(_) if !startup.is_over(&self.shared) => Err(ExchangeRefused::Starting),
             Some(led) => led.take(report, site, observer, Instant::now()),
             None => Err(ExchangeRefused::NotTheLead),
         };
         match answer {
-            Ok(answer) if answer.told.is_some() => replies.push(Box::new(move |synced| {
-                let _ = reply.send(synced.map(|()| answer).map_err(|_| ExchangeRefused::Stopping));
-            })),
+            Ok(answer) if answer.told.is_some() || tells_once => {
+                replies.push(Box::new(move |synced| {
+                    let _ =
+                        reply.send(synced.map(|()| answer).map_err(|_| ExchangeRefused::Stopping));
+                }))
+            }
             answer => drop(reply.send(answer)),
         }
     }
@@ -291,6 +309,8 @@ fn agree<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Node, Nodes};
+    use syncline_core::PartitionCount;
 
     #[test]
     fn a_region_has_what_all_its_nodes_have_and_test_alike() {
@@ -308,5 +328,30 @@ mod tests {
         assert_eq!(why.as_str(), "in node b: out of memory");
         let why = said(&passed(1), &[("b", Some(passed(2)))]).unwrap().unwrap_err();
         assert!(why.as_str().contains("in node a and to 0202"), "{why}");
+    }
+
+    #[test]
+    fn of_two_that_are_one_node_the_one_that_was_started_first_is_heard() {
+        let nodes = |me: &str| {
+            let node = |port: u16, partitions: [u32; 2]| Node {
+                url: format!("http://127.0.0.1:{port}"),
+                partitions: partitions.into(),
+            };
+            let all = [("a".to_owned(), node(1, [0, 1])), ("b".to_owned(), node(2, [2, 3]))];
+            Nodes::new(me, all.into())
+        };
+        let (region, partitions) = ("eu".parse().unwrap(), PartitionCount::new(4).unwrap());
+        let shown = |me: &str| super::super::shown(Some(&nodes(me)), &region, partitions);
+        let mut led = Led::new(Arc::new(Peers::new(nodes("a"), shown("a"))));
+        let first = NodeForm { started_ms: 7, ..shown("b") };
+        let later = NodeForm { started_ms: 8, run: "0".into(), ..first.clone() };
+        let now = Instant::now();
+        led.heard.insert("b".into(), Heard::of(&first, now));
+        assert_eq!(led.admit(&first, now), Ok("b".into()));
+        let refused = led.admit(&later, now).unwrap_err();
+        assert!(matches!(refused, ExchangeRefused::OtherRun { .. }), "{refused}");
+        assert_eq!(led.admit(&later, now + HEARD_FOR), Ok("b".into()));
+        led.heard.insert("b".into(), Heard::of(&later, now));
+        assert_eq!(led.admit(&first, now), Ok("b".into()));
     }
 }

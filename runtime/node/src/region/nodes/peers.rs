@@ -8,9 +8,10 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::client::{NodeClient, Unanswered};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::client::NodeClient;
 use super::form::NodeForm;
-use crate::api::NODE;
 use crate::config::Nodes;
 use crate::region::{Shared, now_ms};
 
@@ -21,12 +22,22 @@ const LOOK: Duration = Duration::from_millis(100);
 /// A node that has not answered for so long is dark.
 const DARK_AFTER_MS: u64 = 3_000;
 
+/// So many requests are passed on to one node at a time. Each holds a thread: those of 15 nodes leave
+/// some of the 512 that there are to this node's own work.
+const PASSED_MAX: usize = 32;
+/// More wait so long for their turn.
+const TURN_WAIT: Duration = Duration::from_secs(2);
+
 /// The nodes of the region, as this one sees them.
 pub(crate) struct Peers {
     nodes: Nodes,
     me: NodeForm,
     pub(crate) client: NodeClient,
     seen: Mutex<BTreeMap<String, Seen>>,
+    /// What is passed on to each of the others.
+    turns: BTreeMap<String, Arc<Semaphore>>,
+    /// The directives that this node goes by; none before it was ever told.
+    goes_by: Mutex<Option<String>>,
 }
 
 /// What is known of another node.
@@ -59,7 +70,9 @@ impl Peers {
             (name.to_owned(), Seen { answered_ms: started_ms, ..Seen::default() })
         };
         let seen = Mutex::new(nodes.others().map(seen).collect());
-        Self { nodes, me, client: NodeClient::new(), seen }
+        let turn = |(name, _): (&str, _)| (name.to_owned(), Arc::new(Semaphore::new(PASSED_MAX)));
+        let turns = nodes.others().map(turn).collect();
+        Self { nodes, me, client: NodeClient::new(), seen, turns, goes_by: Mutex::default() }
     }
 
     pub(crate) fn nodes(&self) -> &Nodes {
@@ -69,6 +82,18 @@ impl Peers {
     /// What this node shows.
     pub(crate) fn me(&self) -> &NodeForm {
         &self.me
+    }
+
+    /// The directives that this node goes by; of the one that leads, those that it tells.
+    pub(crate) fn goes_by(&self) -> Option<String> {
+        self.goes_by.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn now_goes_by(&self, id: &str) {
+        let mut goes_by = self.goes_by.lock().unwrap_or_else(PoisonError::into_inner);
+        if goes_by.as_deref() != Some(id) {
+            *goes_by = Some(id.to_owned());
+        }
     }
 
     /// Where the lead is reached.
@@ -108,6 +133,29 @@ impl Peers {
         dark.map(of_node).collect()
     }
 
+    /// The right to pass a request on to a node, and so to wait for its answer. An error says why the
+    /// node is not to be asked.
+    pub(crate) async fn turn(&self, node: &str) -> Result<OwnedSemaphorePermit, String> {
+        self.turn_within(node, TURN_WAIT).await
+    }
+
+    async fn turn_within(
+        &self,
+        node: &str,
+        wait: Duration,
+    ) -> Result<OwnedSemaphorePermit, String> {
+        if let Some(dark) = self.dark().into_iter().find(|dark| dark.node == node) {
+            return Err(dark.reason);
+        }
+        let Some(turns) = self.turns.get(node) else {
+            return Err("there is no such node".into());
+        };
+        match tokio::time::timeout(wait, Arc::clone(turns).acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(format!("{PASSED_MAX} requests of this node wait for it already")),
+        }
+    }
+
     fn note(&self, node: &str, trouble: Option<String>) {
         let mut all = self.seen();
         let Some(seen) = all.get_mut(node) else { return };
@@ -142,7 +190,9 @@ pub(super) fn run() -> String {
 /// can.
 pub(super) fn conflict(me: &NodeForm, expected: &str, found: &NodeForm) -> Option<String> {
     if found.run == me.run {
-        return None;
+        let elsewhere = found.node.as_deref() != Some(expected);
+        return elsewhere
+            .then(|| format!("at the url of node {expected} answers this node itself"));
     }
     let name = found.node.as_deref().unwrap_or("without a name");
     if found.region != me.region {
@@ -190,7 +240,7 @@ pub(in crate::region) fn watch(shared: &Arc<Shared>, peers: &Peers, node: &str) 
     let Some(url) = peers.url(node) else { return };
     let mut told = None;
     while !shared.is_stopping() {
-        match peers.client.get::<NodeForm>(url, NODE) {
+        match peers.client.node(url) {
             Ok(found) => {
                 let conflict = conflict(&peers.me, node, &found);
                 if let Some(reason) = &conflict
@@ -204,6 +254,7 @@ pub(in crate::region) fn watch(shared: &Arc<Shared>, peers: &Peers, node: &str) 
                 }
                 if conflict != told
                     && let Some(reason) = &conflict
+                    && found.run != peers.me.run
                 {
                     tracing::error!(region = %peers.me.region.0, node, reason,
                         "two claim the same: the one that was started later stops");
@@ -211,9 +262,7 @@ pub(in crate::region) fn watch(shared: &Arc<Shared>, peers: &Peers, node: &str) 
                 peers.note(node, conflict.clone());
                 told = conflict;
             }
-            Err(Unanswered::Dark(reason) | Unanswered::Refused(reason)) => {
-                peers.note(node, Some(reason));
-            }
+            Err(unanswered) => peers.note(node, Some(unanswered.to_string())),
         }
         let rounds = ASK_EVERY.as_millis() / LOOK.as_millis();
         for _ in 0..rounds {
@@ -229,6 +278,7 @@ pub(in crate::region) fn watch(shared: &Arc<Shared>, peers: &Peers, node: &str) 
 mod tests {
     use super::super::form::{FORM, Text};
     use super::*;
+    use crate::config::Node;
 
     fn form(node: Option<&str>, run: &str, claims: &[(&str, &[u32])]) -> NodeForm {
         let claims =
@@ -251,6 +301,8 @@ mod tests {
         let me = form(Some("a"), "1", HALVES);
         assert_eq!(conflict(&me, "b", &form(Some("b"), "2", HALVES)), None);
         assert_eq!(conflict(&me, "a", &me), None);
+        let elsewhere = conflict(&me, "b", &me).unwrap();
+        assert_eq!(elsewhere, "at the url of node b answers this node itself");
     }
 
     #[test]
@@ -282,6 +334,36 @@ mod tests {
         assert!(yields(&later, &first) && !yields(&first, &later));
         let same_moment = NodeForm { run: "2".into(), ..first.clone() };
         assert!(yields(&same_moment, &first) && !yields(&first, &same_moment));
+    }
+
+    fn peers() -> Peers {
+        let all = HALVES.iter().map(|(name, has)| {
+            let partitions = has.iter().copied().collect();
+            (name.to_string(), Node { url: "http://127.0.0.1:1".into(), partitions })
+        });
+        Peers::new(Nodes::new("a", all.collect()), form(Some("a"), "1", HALVES))
+    }
+
+    #[test]
+    fn who_is_dark_is_not_asked_and_who_is_slow_not_by_too_many() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let peers = peers();
+            let mut turns = Vec::new();
+            for _ in 0..PASSED_MAX {
+                turns.push(peers.turn("b").await.unwrap());
+            }
+            let next = || peers.turn_within("b", Duration::from_millis(1));
+            assert!(next().await.unwrap_err().contains("32 requests"));
+            turns.pop();
+            turns.push(next().await.unwrap());
+            // It was last heard long ago, when this node was started.
+            peers.note("b", Some("it is gone".into()));
+            turns.clear();
+            assert_eq!(peers.turn("b").await.unwrap_err(), "it is gone");
+            peers.note("b", None);
+            assert!(peers.turn("b").await.is_ok());
+        });
     }
 
     #[test]
