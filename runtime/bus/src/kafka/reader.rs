@@ -24,7 +24,7 @@ use super::describe::Described;
 use super::message::item;
 use super::place::{Mark, Place};
 use super::topics::too_many;
-use super::{ANSWER_WAIT, Log};
+use super::{ANSWER_WAIT, Log, TELL_WAIT};
 use crate::{BusError, Delivery, Item, Lane, Reader};
 use lane::{Budget, LaneState};
 
@@ -415,7 +415,11 @@ impl Reader for KafkaReader {
                 Ok(true) => self.gets_over_it(),
                 Ok(false) => {}
                 // A cluster that does not answer is waited for; other software is not.
-                Err(error @ BusError::Kafka { .. }) => self.complain_of(error),
+                Err(error @ BusError::Kafka { .. }) => {
+                    // It tells what is wrong when it is polled.
+                    self.fill(TELL_WAIT);
+                    self.complain_of(error);
+                }
                 Err(error) => return Err(error),
             }
             // Between two looks it is no better than at the first.
