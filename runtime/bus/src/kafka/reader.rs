@@ -150,12 +150,15 @@ impl KafkaReader {
         Ok(())
     }
 
-    /// Refuses topics that lack partitions, until they are looked at again.
+    /// Refuses topics whose partitions are not those that there should be, until they are looked at
+    /// again.
     fn judge(&mut self, found: &BTreeMap<String, Described>) -> Result<(), BusError> {
-        let judged = self.log.check_partitions(found);
+        let Some(consumer) = &self.consumer else { return Ok(()) };
+        let judged = self.log.check_partitions(consumer, found);
         self.refused = match &judged {
             Err(BusError::Topics { report, .. }) => Some(report.clone()),
-            _ => None,
+            Err(_) => return judged,
+            Ok(()) => None,
         };
         let remarks = too_many(&self.log, found);
         for remark in remarks.iter().filter(|remark| !self.remarks.contains(*remark)) {

@@ -311,16 +311,33 @@ fn partitions_beyond_those_that_there_should_be_are_left_alone() {
     scene.widen(5);
     let Ok(TopicsFound::Usable(said)) = scene.bus().check(&source()) else { panic!() };
     assert!(said[0].contains("has 5 partitions, of which the first 2 are used"), "{said:?}");
-    // Which partition of the two topics' it is, must not be mixed up.
-    let foreign: BaseProducer = scene.config().create().unwrap();
-    let topic = scene.topic();
-    let record = BaseRecord::<[u8], [u8]>::to(&topic).partition(2).payload(b"foreign");
-    foreign.send(record).map_err(|(error, _)| error).unwrap();
-    foreign.flush(PATIENCE).unwrap();
     scene.produce(3..5);
     assert_eq!(all_shown(&read(&mut *reader, 2)), ["3", "4"]);
     assert_eq!(scene.bus().ends(&source()).unwrap().len(), 3);
     assert_eq!(all_shown(&read(&mut *scene.reader(0), 5)), ["0", "1", "2", "3", "4"]);
+}
+
+#[test]
+fn a_log_that_would_be_heard_in_part_is_refused() {
+    let Some(scene) = Scene::new() else { return };
+    scene.produce(0..3);
+    scene.widen(5);
+    // As does a region that has five.
+    let foreign: BaseProducer = scene.config().create().unwrap();
+    let topic = scene.topic();
+    let record = BaseRecord::<[u8], [u8]>::to(&topic).partition(3).payload(b"foreign");
+    foreign.send(record).map_err(|(error, _)| error).unwrap();
+    foreign.flush(PATIENCE).unwrap();
+    let said = |refused: Option<BusError>| match refused {
+        Some(BusError::Topics { report, .. }) => {
+            assert!(report.contains("records in partition 3, and the first 2 of 5"), "{report}");
+        }
+        other => panic!("{other:?}"),
+    };
+    said(scene.bus().check(&source()).err());
+    said(scene.bus().ends(&source()).err());
+    said(scene.bus().publisher(&source()).map(drop).err());
+    said(scene.reader(0).poll(1, 1, PATIENCE).err());
 }
 
 #[test]

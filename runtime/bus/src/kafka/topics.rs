@@ -101,14 +101,17 @@ pub(super) fn ensure(log: &Log, settings: &TopicSettings) -> Result<(), BusError
         for what in too_many(log, &found) {
             tracing::warn!(region = %log.region, "{what}");
         }
-        examine(log, settings, &admin, &found)
+        examine(log, settings, (asking, &admin), &found)
     })
 }
 
 /// As [`ensure`], but makes nothing.
 pub(super) fn check(log: &Log, settings: &TopicSettings) -> Result<TopicsFound, BusError> {
-    let found = log.ask(|asking| log.describe(asking, ANSWER_WAIT))?;
-    examine(log, settings, &admin(log)?, &found)?;
+    let found = log.ask(|asking| {
+        let found = log.describe(asking, ANSWER_WAIT)?;
+        examine(log, settings, (asking, &admin(log)?), &found)?;
+        Ok(found)
+    })?;
     let missing = log.topics().into_iter().map(|(name, _)| name.to_owned());
     let missing: Vec<String> = missing.filter(|name| !found.contains_key(name)).collect();
     if !missing.is_empty() {
@@ -118,8 +121,46 @@ pub(super) fn check(log: &Log, settings: &TopicSettings) -> Result<TopicsFound, 
     Ok(if more.is_empty() { TopicsFound::Sound } else { TopicsFound::Usable(more) })
 }
 
-/// What is said of topics that lack partitions: they cannot be used.
-pub(super) fn too_few(log: &Log, found: &BTreeMap<String, Described>) -> Vec<String> {
+/// What is said of topics whose partitions are not those that there should be: they cannot be used.
+pub(super) fn wrong_partitions(
+    log: &Log,
+    asking: &BaseConsumer<Told>,
+    found: &BTreeMap<String, Described>,
+) -> Result<Vec<String>, BusError> {
+    let mut wrong = too_few(log, found);
+    wrong.extend(used_beyond(log, asking, found)?);
+    Ok(wrong)
+}
+
+/// What is said of a topic in which there are records beyond the partitions that are read: whoever
+/// writes them would be heard in part.
+fn used_beyond(
+    log: &Log,
+    asking: &BaseConsumer<Told>,
+    found: &BTreeMap<String, Described>,
+) -> Result<Option<String>, BusError> {
+    let (topic, wanted) = (&log.changes, log.partitions);
+    let Some(found) = found.get(topic) else { return Ok(None) };
+    for partition in wanted..found.partitions {
+        let (start, end) = asking
+            .fetch_watermarks(topic, partition.cast_signed(), ANSWER_WAIT)
+            .map_err(|error| Failed::about(error, format!("{topic}/{partition}")))
+            .map_err(log.failed("ask for the ends of a log"))?;
+        if start < end {
+            return Ok(Some(format!(
+                "{topic}: there are records in partition {partition}, and the first {wanted} of {} \
+                 are used here. If bus.partitions is another in the configuration of {}, it has to be \
+                 the same in every region. If not, somebody else wrote them: remove them by \
+                 kafka-delete-records.sh",
+                found.partitions, log.region
+            )));
+        }
+    }
+    Ok(None)
+}
+
+/// What is said of topics that lack partitions.
+fn too_few(log: &Log, found: &BTreeMap<String, Described>) -> Vec<String> {
     of_partitions(
         log,
         found,
@@ -238,7 +279,7 @@ fn make(
 fn examine(
     log: &Log,
     settings: &TopicSettings,
-    admin: &AdminClient<Told>,
+    (asking, admin): (&BaseConsumer<Told>, &AdminClient<Told>),
     found: &BTreeMap<String, Described>,
 ) -> Result<(), BusError> {
     if found.is_empty() {
@@ -247,7 +288,7 @@ fn examine(
     let failed = log.failed("read the settings of its topics");
     let asked: Vec<_> = found.keys().map(|name| ResourceSpecifier::Topic(name)).collect();
     let described = wait_for(admin.describe_configs(&asked, &patience())).map_err(&failed)?;
-    let mut report = too_few(log, found);
+    let mut report = wrong_partitions(log, asking, found)?;
     for config in described {
         let config = config.map_err(|code| failed(KafkaError::AdminOp(code)))?;
         let OwnedResourceSpecifier::Topic(name) = &config.specifier else { continue };
