@@ -364,7 +364,11 @@ fn write<S: Store, R>(
 }
 
 pub(crate) fn lost(error: LoadError) -> StoreError {
-    StoreError::Corrupt { place: format!("row {}", error.row), reason: error.reason }
+    StoreError::Corrupt {
+        place: format!("row {}", error.row),
+        reason: error.reason,
+        panicked: false,
+    }
 }
 
 fn write_one<S, R>(

@@ -287,13 +287,9 @@ impl Log {
         found.map_err(self.failed("ask for its topics"))
     }
 
-    /// Refuses topics whose partitions are not those that there should be.
-    fn check_partitions(
-        &self,
-        client: &BaseConsumer<Told>,
-        found: &BTreeMap<String, Described>,
-    ) -> Result<(), BusError> {
-        match topics::wrong_partitions(self, client, found)? {
+    /// Refuses topics that lack partitions.
+    fn check_partitions(&self, found: &BTreeMap<String, Described>) -> Result<(), BusError> {
+        match topics::too_few(self, found) {
             report if report.is_empty() => Ok(()),
             report => {
                 Err(BusError::Topics { region: self.region.clone(), report: report.join("; ") })
@@ -306,7 +302,7 @@ impl Log {
     fn places(&self, offset: impl Fn(u64, u64) -> u64) -> Result<Vec<(Lane, u64)>, BusError> {
         self.ask(|asking| {
             let found = self.describe(asking, ENDS_WAIT)?;
-            self.check_partitions(asking, &found)?;
+            self.check_partitions(&found)?;
             let place = |lane| {
                 let (topic, partition) = self.address(lane)?;
                 let Some(described) = found.get(topic) else { return Ok((lane, 0)) };

@@ -13,9 +13,19 @@ use crate::{Heartbeat, Hlc, RegionId};
 /// than any clock drifts from another.
 const DRIFT_MS: i64 = 1;
 
-/// What a peer says is later behind its time than any record of a link that is read to its end: a
-/// backlog tells nothing about now.
-const LATE_MS: i64 = 60_000;
+/// What is later than that shows nothing: a link that lags for an hour must not have this region's clock
+/// look as if it were ahead.
+const LATE_MS: i64 = 2_000;
+
+/// A wall clock that shows so much less than before was set back. A clock that was set back by less
+/// than [`LATE_MS`] is followed as one that drifts.
+const SET_BACK_MS: i64 = 1_000;
+
+/// While what is kept of a peer rises by more than this, its log is being caught up with.
+const RISE_MS: i64 = 50;
+
+/// It has to stand for so long, by the steady clock, to be exact.
+const SETTLES_AFTER_MS: u64 = 3_000;
 
 /// Compares a region's wall clock with what it hears of its peers'.
 ///
@@ -41,10 +51,17 @@ struct Peer {
     /// The last heartbeat that was heard, and what it said.
     last: Hlc,
     wall_ms: i64,
-    /// In which second of the steady clock that was.
-    second: u64,
-    /// Its link was read to its end since the start: only then what it says is about now.
+    /// When that was, by the steady clock.
+    last_ms: u64,
+    /// When it was first heard, by the steady clock.
+    first_ms: u64,
+    /// Its link was read to where it ended at the start. Before that nothing it says is about now.
     caught_up: bool,
+    /// What was read then had been on its way for so long at most: `ahead_ms` may be too little by
+    /// that, until it is settled.
+    slack_ms: i64,
+    /// What `ahead_ms` was when it last rose by much, and when that was.
+    risen: (i64, u64),
 }
 
 /// What a wall clock is worth.
@@ -77,8 +94,9 @@ impl ClockCheck {
 
     /// What was last heard of the peer was put into its log since the start.
     pub fn caught_up(&mut self, peer: &RegionId) {
-        if let Some(peer) = self.peers.get_mut(peer) {
+        if let Some(peer) = self.peers.get_mut(peer).filter(|peer| !peer.caught_up) {
             peer.caught_up = true;
+            peer.slack_ms = signed(peer.last_ms.saturating_sub(peer.first_ms));
         }
     }
 
@@ -90,7 +108,8 @@ impl ClockCheck {
     /// The peers' time, in milliseconds since 1970: the median of what they last said, carried forward.
     /// None: no link was read to its end yet.
     pub fn reference_ms(&self, steady_ms: u64) -> Option<u64> {
-        Some(unsigned(self.median()?.saturating_add(signed(steady_ms))))
+        let ahead_ms = self.median(|peer| peer.ahead_ms)?;
+        Some(unsigned(ahead_ms.saturating_add(signed(steady_ms))))
     }
 
     /// Whether the wall clock may be believed.
@@ -99,18 +118,20 @@ impl ClockCheck {
         else {
             return ClockVerdict::Fine;
         };
-        match wall_ms.saturating_sub(reference_ms) {
-            by_ms if by_ms <= bound_ms => ClockVerdict::Fine,
-            by_ms => ClockVerdict::Ahead { by_ms, reference_ms },
+        let at_most = self.median(|peer| peer.ahead_ms.saturating_add(peer.slack_ms));
+        let at_most = at_most.map_or(i64::MAX, |ms| ms.saturating_add(signed(bound_ms)));
+        if signed(wall_ms).saturating_sub(signed(steady_ms)) <= at_most {
+            return ClockVerdict::Fine;
         }
+        ClockVerdict::Ahead { by_ms: wall_ms.saturating_sub(reference_ms), reference_ms }
     }
 
     /// Over the peers that count. Of an even number the later of the two in the middle: where there
     /// is a doubt, a region goes on.
-    fn median(&self) -> Option<i64> {
+    fn median(&self, of: impl Fn(&Peer) -> i64) -> Option<i64> {
         let counts = |peer: &&Peer| peer.caught_up || planted::is(Bug::BacklogIsNow);
         let counted = self.peers.values().filter(counts);
-        let mut all: Vec<i64> = counted.map(|peer| peer.ahead_ms).collect();
+        let mut all: Vec<i64> = counted.map(of).collect();
         all.sort_unstable();
         all.get(all.len() / 2).copied()
     }
@@ -118,9 +139,18 @@ impl ClockCheck {
 
 impl Peer {
     fn new(beat: &Heartbeat, steady_ms: u64) -> Self {
-        let (wall_ms, second) = (signed(beat.wall_ms), steady_ms / 1000);
+        let wall_ms = signed(beat.wall_ms);
         let ahead_ms = wall_ms.saturating_sub(signed(steady_ms));
-        Self { ahead_ms, last: beat.hlc, wall_ms, second, caught_up: false }
+        Self {
+            ahead_ms,
+            last: beat.hlc,
+            wall_ms,
+            last_ms: steady_ms,
+            first_ms: steady_ms,
+            caught_up: false,
+            slack_ms: 0,
+            risen: (ahead_ms, steady_ms),
+        }
     }
 
     fn hear(&mut self, beat: &Heartbeat, steady_ms: u64) {
@@ -128,18 +158,21 @@ impl Peer {
         if beat.hlc <= self.last {
             return;
         }
-        let new = Self::new(beat, steady_ms);
-        let late_ms = self.ahead_ms.saturating_sub(new.ahead_ms);
-        let was_set_back = self.wall_ms.saturating_sub(new.wall_ms) > LATE_MS;
-        let drifts = late_ms <= LATE_MS && self.second != new.second;
-        let ahead_ms = if late_ms <= 0 || was_set_back || planted::is(Bug::LastClockCounts) {
-            new.ahead_ms
-        } else if drifts {
-            self.ahead_ms - late_ms.min(DRIFT_MS)
-        } else {
-            self.ahead_ms
-        };
-        *self = Self { ahead_ms, caught_up: self.caught_up, ..new };
+        let wall_ms = signed(beat.wall_ms);
+        let says_ms = wall_ms.saturating_sub(signed(steady_ms));
+        let late_ms = self.ahead_ms.saturating_sub(says_ms);
+        let was_set_back = self.wall_ms.saturating_sub(wall_ms) > SET_BACK_MS;
+        if late_ms <= 0 || was_set_back || planted::is(Bug::LastClockCounts) {
+            self.ahead_ms = says_ms;
+        } else if late_ms <= LATE_MS && self.last_ms / 1000 != steady_ms / 1000 {
+            self.ahead_ms -= late_ms.min(DRIFT_MS);
+        }
+        if self.ahead_ms.saturating_sub(self.risen.0) > RISE_MS || was_set_back {
+            self.risen = (self.ahead_ms, steady_ms);
+        } else if steady_ms.saturating_sub(self.risen.1) >= SETTLES_AFTER_MS {
+            self.slack_ms = 0;
+        }
+        (self.last, self.wall_ms, self.last_ms) = (beat.hlc, wall_ms, steady_ms);
     }
 }
 
@@ -225,6 +258,39 @@ mod tests {
         assert!(is_fine(&check, EPOCH_MS + 1010, 1010));
         hear(&mut check, &says(region(1), EPOCH_MS + 2000), 50_000);
         assert!(is_fine(&check, EPOCH_MS + 50_000, 50_000));
+    }
+
+    /// A region that starts with an hour of others' changes to read, its clock right.
+    #[test]
+    fn a_backlog_is_no_reason_to_doubt_a_clock_however_long_it_takes() {
+        let mut check = check();
+        let (started, peer) = (HOUR_MS, region(1));
+        // Ten times as fast as it was made; what was made meanwhile after it.
+        let mut said = 0;
+        for tenth in 1..5_000 {
+            let now = started + tenth * 100;
+            while said + 1000 <= (tenth * 1000).min(now) {
+                said += 1000;
+                check.hear(&says(peer.clone(), EPOCH_MS + said), now);
+                if said > started {
+                    check.caught_up(&peer);
+                }
+            }
+            assert!(is_fine(&check, EPOCH_MS + now, now), "after {tenth} tenths");
+        }
+        let now = started + 500_000;
+        assert!(!is_fine(&check, EPOCH_MS + now + BOUND_MS + 1, now), "it is settled");
+    }
+
+    #[test]
+    fn a_link_that_lags_for_long_is_no_reason_to_doubt_a_clock() {
+        let mut check = check();
+        hear(&mut check, &says(region(1), EPOCH_MS), 0);
+        for second in 1..7_200 {
+            let (said, now) = (EPOCH_MS + second * 1000, second * 1000 + 5_000);
+            hear(&mut check, &says(region(1), said), now);
+            assert!(is_fine(&check, EPOCH_MS + now, now), "after {second} seconds");
+        }
     }
 
     #[test]

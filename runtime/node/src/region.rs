@@ -203,10 +203,11 @@ impl Shared {
     }
 
     /// As [`Shared::fail`], because of the store. One that is corrupt is set aside by the next start,
-    /// which would only come to the same end with it.
+    /// which would only come to the same end with it. Where its engine panicked, that start sees for
+    /// itself.
     pub(crate) fn fail_in_store(&self, reason: String, error: &StoreError) {
         match error {
-            StoreError::Corrupt { .. } => self.fail_as_corrupt(reason),
+            StoreError::Corrupt { panicked: false, .. } => self.fail_as_corrupt(reason),
             _ => self.fail(reason),
         }
     }

@@ -180,10 +180,10 @@ async fn told_to_stop() {
     }
 }
 
-/// Whoever says it twice waits for nothing: all that was acknowledged is on disk.
+/// Whoever says it of a process that stops waits for nothing: all that was acknowledged is on disk.
 async fn end_when_told_again() {
     told_to_stop().await;
-    tracing::warn!("told to stop again: the process ends at once");
+    tracing::warn!("told to stop while it stops: the process ends at once");
     std::process::exit(1);
 }
 

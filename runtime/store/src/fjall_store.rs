@@ -420,7 +420,7 @@ fn number_of(raw: Option<&[u8]>) -> Result<u64, StoreError> {
 fn guarded<T>(action: &str, work: impl FnOnce() -> fjall::Result<T>) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(done) => done.map_err(|error| told(action, error)),
-        Err(panic) => Err(StoreError::corrupt(action, panic_text(&*panic))),
+        Err(panic) => Err(StoreError::panicked(action, panic_text(&*panic))),
     }
 }
 

@@ -326,7 +326,7 @@ fn guarded<T>(action: &str, work: impl FnOnce() -> sled::Result<T>) -> Result<T,
         Ok(Err(error)) => {
             Err(StoreError::Io { action: action.to_owned(), reason: error.to_string() })
         }
-        Err(panic) => Err(StoreError::corrupt(action, panic_text(&*panic))),
+        Err(panic) => Err(StoreError::panicked(action, panic_text(&*panic))),
     }
 }
 

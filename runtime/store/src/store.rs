@@ -39,6 +39,9 @@ pub enum StoreError {
         place: String,
         /// What is wrong with it.
         reason: String,
+        /// Nobody has seen that its bytes are wrong: the engine panicked, which it does on some that
+        /// are, and by bugs of its own.
+        panicked: bool,
     },
     /// A value that a newer software wrote.
     #[error("read {place}: its version {version} is newer than this software")]
@@ -76,7 +79,12 @@ pub enum StoreError {
 
 impl StoreError {
     pub(crate) fn corrupt(place: impl Into<String>, reason: impl ToString) -> Self {
-        Self::Corrupt { place: place.into(), reason: reason.to_string() }
+        Self::Corrupt { place: place.into(), reason: reason.to_string(), panicked: false }
+    }
+
+    /// The engine has panicked.
+    pub(crate) fn panicked(place: impl Into<String>, reason: impl ToString) -> Self {
+        Self::Corrupt { place: place.into(), reason: reason.to_string(), panicked: true }
     }
 }
 

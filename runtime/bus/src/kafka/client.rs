@@ -70,7 +70,10 @@ impl Cluster {
     /// built with what is asked for.
     fn try_security(&self) -> Result<(), KafkaError> {
         if !self.security.is_empty() {
-            let _: BaseConsumer<Told> = self.config().create_with_context(Told::default())?;
+            let mut config = self.config();
+            // It is to ask nobody.
+            config.remove("bootstrap.servers");
+            let _: BaseConsumer<Told> = config.create_with_context(Told::default())?;
         }
         Ok(())
     }
@@ -172,6 +175,11 @@ impl Told {
         let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = heard.as_ref().filter(|heard| heard.at.elapsed() < TOLD_FOR);
         fresh.map(|heard| heard.what.clone())
+    }
+
+    /// All is well again: what was wrong explains nothing that comes later.
+    pub(super) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn keep(&self, code: Option<RDKafkaErrorCode>, reason: &str) {

@@ -148,7 +148,10 @@ impl Publisher for KafkaPublisher {
         let (region, servers) =
             (self.log.region.clone(), self.log.cluster.bootstrap_servers.clone());
         match unconfirmed {
-            0 => Ok(()),
+            0 => {
+                self.deliveries.told.forget();
+                Ok(())
+            }
             _ => {
                 let told = self.deliveries.told.last();
                 Err(BusError::Unconfirmed { region, servers, told })

@@ -23,7 +23,7 @@ use super::client::{self, Failed, Told};
 use super::describe::Described;
 use super::message::item;
 use super::place::{Mark, Place};
-use super::topics::too_many;
+use super::topics::{too_many, used_beyond};
 use super::{ANSWER_WAIT, Log, TELL_WAIT};
 use crate::{BusError, Delivery, Item, Lane, Reader};
 use lane::{Budget, LaneState};
@@ -154,11 +154,18 @@ impl KafkaReader {
     /// again.
     fn judge(&mut self, found: &BTreeMap<String, Described>) -> Result<(), BusError> {
         let Some(consumer) = &self.consumer else { return Ok(()) };
-        let judged = self.log.check_partitions(consumer, found);
+        let region = &self.log.region;
+        let topics = |report| BusError::Topics { region: region.clone(), report };
+        let judged = self.log.check_partitions(found).and_then(|()| {
+            match used_beyond(&self.log, consumer, found) {
+                Ok(report) => report.map_or(Ok(()), |report| Err(topics(report))),
+                // A partition that nobody needs may be offline: what was known of it holds.
+                Err(_) => self.refused.clone().map_or(Ok(()), |report| Err(topics(report))),
+            }
+        });
         self.refused = match &judged {
             Err(BusError::Topics { report, .. }) => Some(report.clone()),
-            Err(_) => return judged,
-            Ok(()) => None,
+            _ => None,
         };
         let remarks = too_many(&self.log, found);
         for remark in remarks.iter().filter(|remark| !self.remarks.contains(*remark)) {

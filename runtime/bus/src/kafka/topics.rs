@@ -101,7 +101,7 @@ pub(super) fn ensure(log: &Log, settings: &TopicSettings) -> Result<(), BusError
         for what in too_many(log, &found) {
             tracing::warn!(region = %log.region, "{what}");
         }
-        examine(log, settings, (asking, &admin), &found)
+        examine(log, settings, &admin, &found)
     })
 }
 
@@ -109,8 +109,11 @@ pub(super) fn ensure(log: &Log, settings: &TopicSettings) -> Result<(), BusError
 pub(super) fn check(log: &Log, settings: &TopicSettings) -> Result<TopicsFound, BusError> {
     let found = log.ask(|asking| {
         let found = log.describe(asking, ANSWER_WAIT)?;
-        examine(log, settings, (asking, &admin(log)?), &found)?;
-        Ok(found)
+        examine(log, settings, &admin(log)?, &found)?;
+        match used_beyond(log, asking, &found)? {
+            None => Ok(found),
+            Some(report) => Err(BusError::Topics { region: log.region.clone(), report }),
+        }
     })?;
     let missing = log.topics().into_iter().map(|(name, _)| name.to_owned());
     let missing: Vec<String> = missing.filter(|name| !found.contains_key(name)).collect();
@@ -121,20 +124,9 @@ pub(super) fn check(log: &Log, settings: &TopicSettings) -> Result<TopicsFound, 
     Ok(if more.is_empty() { TopicsFound::Sound } else { TopicsFound::Usable(more) })
 }
 
-/// What is said of topics whose partitions are not those that there should be: they cannot be used.
-pub(super) fn wrong_partitions(
-    log: &Log,
-    asking: &BaseConsumer<Told>,
-    found: &BTreeMap<String, Described>,
-) -> Result<Vec<String>, BusError> {
-    let mut wrong = too_few(log, found);
-    wrong.extend(used_beyond(log, asking, found)?);
-    Ok(wrong)
-}
-
 /// What is said of a topic in which there are records beyond the partitions that are read: whoever
 /// writes them would be heard in part.
-fn used_beyond(
+pub(super) fn used_beyond(
     log: &Log,
     asking: &BaseConsumer<Told>,
     found: &BTreeMap<String, Described>,
@@ -159,23 +151,18 @@ fn used_beyond(
     Ok(None)
 }
 
-/// What is said of topics that lack partitions.
-fn too_few(log: &Log, found: &BTreeMap<String, Described>) -> Vec<String> {
+/// What is said of topics that lack partitions: they cannot be used.
+pub(super) fn too_few(log: &Log, found: &BTreeMap<String, Described>) -> Vec<String> {
     of_partitions(
         log,
         found,
         |wanted, found| found < wanted,
         |topic, wanted, found| {
-            let remedy = if topic == log.control {
-                "A region makes it so by itself: it is not its topic, or was made by hand"
-                    .to_owned()
-            } else {
-                format!(
-                    "If the region has never run, raise it: kafka-topics.sh --alter --topic {topic} \
+            let remedy = format!(
+                "If the region has never run, raise it: kafka-topics.sh --alter --topic {topic} \
                  --partitions {wanted}. If it has, bus.partitions is another in its configuration \
                  than here: it is the same in every region, and never changes"
-                )
-            };
+            );
             format!("{topic}: it has {found} partitions, it must have {wanted}. {remedy}")
         },
     )
@@ -279,7 +266,7 @@ fn make(
 fn examine(
     log: &Log,
     settings: &TopicSettings,
-    (asking, admin): (&BaseConsumer<Told>, &AdminClient<Told>),
+    admin: &AdminClient<Told>,
     found: &BTreeMap<String, Described>,
 ) -> Result<(), BusError> {
     if found.is_empty() {
@@ -288,7 +275,7 @@ fn examine(
     let failed = log.failed("read the settings of its topics");
     let asked: Vec<_> = found.keys().map(|name| ResourceSpecifier::Topic(name)).collect();
     let described = wait_for(admin.describe_configs(&asked, &patience())).map_err(&failed)?;
-    let mut report = wrong_partitions(log, asking, found)?;
+    let mut report = too_few(log, found);
     for config in described {
         let config = config.map_err(|code| failed(KafkaError::AdminOp(code)))?;
         let OwnedResourceSpecifier::Topic(name) = &config.specifier else { continue };

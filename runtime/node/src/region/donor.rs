@@ -252,7 +252,7 @@ impl Job {
     ) -> Result<(), Failed> {
         self.tell(|_| ());
         if self.folder.join(PUBLISHED).exists() {
-            self.tell(|now| now.state = "published");
+            self.is_published();
             return Ok(());
         }
         fs::create_dir_all(&self.folder)?;
@@ -264,11 +264,16 @@ impl Job {
         *made = Some((copying, copied));
         if done? {
             File::create(self.folder.join(PUBLISHED))?.sync_all()?;
-            fs::remove_file(self.folder.join(COPY))?;
-            self.tell(|now| now.state = "published");
+            self.is_published();
             tracing::warn!(joiner = %self.joiner, bytes = copied.bytes, "a copy is published");
         }
         Ok(())
+    }
+
+    fn is_published(&self) {
+        // It takes room, and nobody asks for it again; the folder goes when the region has joined.
+        let _ = fs::remove_file(self.folder.join(COPY));
+        self.tell(|now| (now.state, now.trouble) = ("published", None));
     }
 
     /// Copies the store as it is at one moment, if there is room.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use syncline_applier::{FeedError, portion};
-use syncline_bus::{BusError, Lane, Publisher};
+use syncline_bus::{BadFrame, BusError, Lane, Publisher};
 use syncline_core::{FeedStep, Forward, Heartbeat, Hlc, PassOn};
 
 use super::failpoint::Failpoint;
@@ -176,6 +176,8 @@ fn produce_all(
                 let reason = chain(&error);
                 match error {
                     FeedError::Store(error) => shared.fail_in_store(reason, &error),
+                    // A newer build may have been here.
+                    FeedError::Record(BadFrame::Layout(_)) => shared.fail(reason),
                     FeedError::Record(_) => shared.fail_as_corrupt(reason),
                 }
                 return;

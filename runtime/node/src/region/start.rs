@@ -137,9 +137,9 @@ impl Region {
     /// [`Region::starting`].
     pub fn start(options: RegionOptions, bus: Arc<dyn Bus>) -> Result<Self, StartError> {
         match Self::start_with(&options, bus) {
-            Err(StartError::Store { source: StoreError::Corrupt { place, reason }, .. }) => {
-                Err(corrupt(&options, format!("{place}: {reason}")))
-            }
+            Err(StartError::Store {
+                source: StoreError::Corrupt { place, reason, .. }, ..
+            }) => Err(corrupt(&options, format!("{place}: {reason}"))),
             started => started,
         }
     }
@@ -264,9 +264,11 @@ fn corrupt(options: &RegionOptions, reason: String) -> StartError {
     let RegionOptions { region, data, .. } = options;
     // First the note: without a store, and without it, the region would begin as if it was new.
     let kept = note_lost(data, region).and_then(|()| set_aside(data, "corrupt"));
-    pardon(data);
     let kept = match kept {
-        Ok(kept) => format!("It was set aside as {}", kept.display()),
+        Ok(kept) => {
+            pardon(data);
+            format!("It was set aside as {}", kept.display())
+        }
         Err(error) => format!("It could not be set aside ({error}): move {} away", data.display()),
     };
     StartError::Corrupt { region: region.clone(), reason, kept }

@@ -84,7 +84,8 @@ pub(super) struct Lead {
 
 struct State {
     lead_heard: bool,
-    lead_refuses: bool,
+    /// When the node that leads last said no.
+    lead_refused_at: Option<Instant>,
     own_log_read: bool,
     checks: BTreeMap<Lane, StartCheck>,
     old: Option<(Hlc, Hlc)>,
@@ -104,7 +105,7 @@ impl Startup {
         let checks = lanes.map(|lane| (lane, check.clone())).collect();
         let state = State {
             lead_heard: false,
-            lead_refuses: false,
+            lead_refused_at: None,
             own_log_read: false,
             checks,
             old: None,
@@ -129,17 +130,18 @@ impl Startup {
     /// The node that leads has told what holds.
     pub(super) fn lead_was_heard(&self) {
         let mut state = self.lock();
-        (state.lead_heard, state.lead_refuses) = (true, false);
+        (state.lead_heard, state.lead_refused_at) = (true, None);
     }
 
-    /// The node that leads does not answer, as if it was not there.
-    pub(super) fn lead_is_dark(&self) {
-        self.lock().lead_refuses = false;
+    /// The node that leads takes this one for what it says it is.
+    pub(super) fn lead_admits(&self) {
+        self.lock().lead_refused_at = None;
     }
 
-    /// The node that leads says no. However long that takes, nothing begins meanwhile.
+    /// The node that leads says no. Nothing begins while it does, and until it was dark for long enough
+    /// since.
     pub(super) fn lead_refuses(&self) {
-        self.lock().lead_refuses = true;
+        self.lock().lead_refused_at = Some(Instant::now());
     }
 
     /// What is waited for before writes are taken; none: nothing any more. `takes_up` is called once,
@@ -157,7 +159,10 @@ impl Startup {
         let waits = (awaited.own_log && waited < OWN_LOG_WAIT)
             || (!awaited.peers.is_empty() && waited < self.wait)
             || !awaited.nodes.is_empty()
-            || lead.is_some_and(|lead| !lead.is_known || state.lead_refuses || waited < LEAD_WAIT);
+            || lead.is_some_and(|lead| {
+                let since = state.lead_refused_at.unwrap_or(self.started);
+                !lead.is_known || since.elapsed() < LEAD_WAIT
+            });
         if waits || state.old.is_some() {
             return Some(awaited);
         }
@@ -280,12 +285,13 @@ impl State {
 pub(super) fn read_own_log(shared: &Arc<Shared>, bus: &dyn Bus) {
     while !shared.is_stopping() {
         match read_to_end(shared, bus) {
-            Ok(()) => {
+            Ok(true) => {
                 shared.set_own_log(None);
                 shared.startup.lock().own_log_read = true;
                 shared.startup.changed.notify_all();
                 return;
             }
+            Ok(false) => return,
             Err(error) => {
                 note_trouble(shared, Some(chain(&error)));
                 std::thread::sleep(ASK_AGAIN);
@@ -302,7 +308,8 @@ fn note_trouble(shared: &Shared, reason: Option<String>) {
     }
 }
 
-fn read_to_end(shared: &Shared, bus: &dyn Bus) -> Result<(), BusError> {
+/// Answers false if the region stops before that.
+fn read_to_end(shared: &Shared, bus: &dyn Bus) -> Result<bool, BusError> {
     let me = &shared.site.region;
     let tails: BTreeMap<Lane, u64> = bus.tails(me)?.into_iter().collect();
     let mut left: BTreeMap<Lane, u64> = bus.ends(me)?.into_iter().collect();
@@ -335,7 +342,7 @@ fn read_to_end(shared: &Shared, bus: &dyn Bus) -> Result<(), BusError> {
             }
         }
     }
-    Ok(())
+    Ok(left.is_empty())
 }
 
 /// What a record of the own log tells of this region.
@@ -412,7 +419,7 @@ mod tests {
             startup.started -= LEAD_WAIT;
             startup.lead_refuses();
             assert!(startup.awaited(|| hlc(20)).is_some());
-            startup.lead_is_dark();
+            startup.lock().lead_refused_at = Instant::now().checked_sub(LEAD_WAIT);
             assert_eq!(startup.awaited(|| hlc(20)).is_none(), is_known);
             startup.lead_was_heard();
             assert_eq!(startup.awaited(|| hlc(20)), None);

@@ -79,14 +79,18 @@ impl World {
         let rollouts = running.control.control().rollouts();
         let mut paused = 0;
         let mut goes_on = None;
-        for divergence in &found {
-            let why = RolloutText::cut(&divergence.to_string());
-            let named = |table| divergence.tables().contains(table);
-            for rollout in rollouts.open().filter(|rollout| named(&rollout.table)) {
-                paused += u64::from(rollout.history.iter().any(|line| line.why == why));
-                if rollout.paused.is_none() && !rollout.history.iter().any(|line| line.why == why) {
-                    goes_on = Some(format!("rollout {} goes on though {divergence}", rollout.id));
-                }
+        for rollout in rollouts.open() {
+            let named = |divergence: &&Divergence| divergence.tables().contains(&rollout.table);
+            let has_paused = |divergence: &&Divergence| {
+                let why = RolloutText::cut(&divergence.to_string());
+                rollout.history.iter().any(|line| line.why == why)
+            };
+            let of_table: Vec<&Divergence> = found.iter().filter(named).collect();
+            let count = of_table.iter().copied().filter(has_paused).count();
+            paused += count;
+            // One pauses for all that were found by then, and may have been resumed since.
+            if let (Some(divergence), 0, None) = (of_table.first(), count, &rollout.paused) {
+                goes_on = Some(format!("rollout {} goes on though {divergence}", rollout.id));
             }
         }
         for _ in 0..paused {

@@ -9,8 +9,13 @@ use syncline_core::{Hlc, RegionId};
 use super::World;
 use crate::region::Running;
 
-/// What a peer says so much later than before is of a backlog; so much earlier, of a clock that was set.
-const LATE_MS: i128 = 60_000;
+/// What a peer says so much later than before shows nothing.
+const LATE_MS: i128 = 2_000;
+/// What it says so much earlier is of a clock that was set back.
+const SET_BACK_MS: i128 = 1_000;
+/// What is kept of a peer is exact once it has not risen by so much for so long.
+const RISE_MS: i128 = 50;
+const SETTLES_AFTER_MS: u64 = 3_000;
 
 /// What one heartbeat of a peer said, and when it was heard.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +23,16 @@ struct Said {
     hlc: Hlc,
     wall_ms: u64,
     steady_ms: u64,
+    /// It was put into the log since the start.
+    is_fresh: bool,
+}
+
+/// How far a peer's wall clock is ahead of the steady clock.
+#[derive(Clone, Copy, Debug)]
+struct Furthest {
+    ms: i128,
+    /// By so much that may be too little.
+    slack_ms: i128,
 }
 
 /// What a region has heard of others' clocks since its start, all of it.
@@ -27,44 +42,51 @@ pub struct Heard {
     fresh_from: BTreeMap<(RegionId, Lane), u64>,
     /// What each peer has said.
     said: BTreeMap<RegionId, Vec<Said>>,
-    /// Peers of which one of them was heard since the start.
-    fresh: BTreeSet<RegionId>,
     /// When the region last looked at its clock, it had to doubt it, and what the others' time was.
     doubted: Option<u64>,
 }
 
 impl Heard {
     /// The median over those who were heard since the start.
-    fn reference_ms(&self, steady_ms: u64) -> Option<u64> {
-        let said = self.fresh.iter().filter_map(|peer| self.said.get(peer));
-        let mut all: Vec<i128> = said.filter_map(|said| furthest(said)).collect();
+    fn median_ms(&self, steady_ms: u64, of: impl Fn(Furthest) -> i128) -> Option<u64> {
+        let said = self.said.values().filter(|said| said.iter().any(|said| said.is_fresh));
+        let mut all: Vec<i128> = said.filter_map(|said| furthest(said)).map(of).collect();
         all.sort_unstable();
         let median = all.get(all.len() / 2)? + i128::from(steady_ms);
         Some(u64::try_from(median).unwrap_or_default())
     }
 }
 
-/// How far a peer's wall clock was ahead of the steady clock at most, since it was last set back; less a
-/// millisecond for each second in which it said less.
-fn furthest(said: &[Said]) -> Option<i128> {
-    let mut last: Option<Said> = None;
-    let mut furthest = i128::MIN;
-    for now in said {
-        if last.is_some_and(|last| now.hlc <= last.hlc) {
-            continue;
+/// The furthest that a peer's wall clock was ahead since it was last set back, less a millisecond for
+/// each second in which it said a little less. Until that stands still it may be as much more as was
+/// read before what is fresh took.
+fn furthest(said: &[Said]) -> Option<Furthest> {
+    let ahead = |said: &Said| i128::from(said.wall_ms) - i128::from(said.steady_ms);
+    let first = said.first()?;
+    let (mut ms, mut risen, mut slack_ms) = (ahead(first), (ahead(first), first.steady_ms), 0);
+    let (mut before, mut is_fresh) = (first, false);
+    for (index, now) in said.iter().enumerate() {
+        if index > 0 && now.hlc > before.hlc {
+            let is_set = i128::from(before.wall_ms) - i128::from(now.wall_ms) > SET_BACK_MS;
+            let is_other_second = before.steady_ms / 1000 != now.steady_ms / 1000;
+            if ahead(now) >= ms || is_set {
+                ms = ahead(now);
+            } else if ms - ahead(now) <= LATE_MS && is_other_second {
+                ms -= 1;
+            }
+            if ms - risen.0 > RISE_MS || is_set {
+                risen = (ms, now.steady_ms);
+            } else if now.steady_ms - risen.1 >= SETTLES_AFTER_MS {
+                slack_ms = 0;
+            }
+            before = now;
         }
-        let ahead = i128::from(now.wall_ms) - i128::from(now.steady_ms);
-        let before = last.replace(*now);
-        let is_set = |last: Said| i128::from(last.wall_ms) - i128::from(now.wall_ms) > LATE_MS;
-        if ahead >= furthest || before.is_some_and(is_set) {
-            furthest = ahead;
-        } else if furthest - ahead <= LATE_MS
-            && before.is_some_and(|last| last.steady_ms / 1000 != now.steady_ms / 1000)
-        {
-            furthest -= 1;
+        if now.is_fresh && !is_fresh {
+            is_fresh = true;
+            slack_ms = i128::from(before.steady_ms - first.steady_ms);
         }
     }
-    last.map(|_| furthest)
+    Some(Furthest { ms, slack_ms })
 }
 
 /// The regions whose logs are read.
@@ -96,11 +118,8 @@ impl World {
         }
         let is_fresh = position >= start;
         running.site.hear_clock(beat, steady, is_fresh);
-        let said = Said { hlc: beat.hlc, wall_ms: beat.wall_ms, steady_ms: steady };
+        let said = Said { hlc: beat.hlc, wall_ms: beat.wall_ms, steady_ms: steady, is_fresh };
         running.clocks.said.entry(from.clone()).or_default().push(said);
-        if is_fresh {
-            running.clocks.fresh.insert(from.clone());
-        }
         let shown = self.regions.iter().find(|region| region.id == *from);
         let furthest = shown.map_or(0, |region| region.wall_most_ms);
         if self.setup.clock_bound_ms.is_some() && said.wall_ms > furthest {
@@ -119,7 +138,6 @@ impl World {
         for peer in gone {
             running.site.forget_clock(&peer);
             running.clocks.said.remove(&peer);
-            running.clocks.fresh.remove(&peer);
         }
     }
 
@@ -132,10 +150,12 @@ impl World {
         *most = wall.max(*most);
         let bound = self.setup.clock_bound_ms;
         let Some(running) = self.running(region) else { return Moment::of(wall) };
-        let (site, expected) = (&running.site, running.clocks.reference_ms(steady));
+        let expected = running.clocks.median_ms(steady, |peer| peer.ms);
+        let at_most = running.clocks.median_ms(steady, |peer| peer.ms + peer.slack_ms);
+        let site = &running.site;
         let (moment, told) = (site.moment(wall, steady), site.peers_ms(steady));
-        let is_ahead = match (bound, expected) {
-            (Some(bound), Some(expected)) => wall > expected.saturating_add(bound),
+        let is_ahead = match (bound, at_most) {
+            (Some(bound), Some(at_most)) => wall > at_most.saturating_add(bound),
             _ => false,
         };
         let name = site.region.clone();

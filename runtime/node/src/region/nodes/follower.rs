@@ -32,9 +32,10 @@ const AGAIN_EVERY: Duration = Duration::from_secs(1);
 /// A node that starts, and that the lead has refused for so long, stops. A process that was just
 /// killed is still heard for a moment.
 const REFUSED_FOR: Duration = Duration::from_secs(8);
-/// After a search that has found something the next one waits so long, and so does what needs room
-/// on a disk that had none.
+/// After a search that has found something the next one waits so long.
 const SEARCH_AGAIN: Duration = Duration::from_secs(5);
+/// After a disk had no room for a component the next try waits so long.
+const ROOM_AGAIN: Duration = Duration::from_secs(5);
 
 /// What the lead told last, as it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -79,7 +80,8 @@ pub(in crate::region) struct Follower {
     pending: Pending,
     /// What the lead knows of tables.
     told: BTreeSet<TableName>,
-    refused_since: Option<Instant>,
+    /// Since when the lead refuses this node, and when it last did.
+    refused: Option<(Instant, Instant)>,
     /// Why this node does not go by what holds.
     trouble: Option<String>,
     /// Why a component is not here.
@@ -135,7 +137,7 @@ impl Follower {
             search_at: BTreeMap::new(),
             pending: Pending::default(),
             told: BTreeSet::new(),
-            refused_since: None,
+            refused: None,
             trouble: None,
             lacks: None,
         }
@@ -213,14 +215,15 @@ impl Follower {
         match told {
             Ok(answer) => self.go_by(answer),
             Err(Unanswered::Unreached(reason) | Unanswered::Dark(reason)) => {
-                self.refused_since = None;
-                self.shared.startup.lead_is_dark();
                 self.note_trouble(reason);
                 Ok(())
             }
             Err(Unanswered::Refused(reason)) => {
                 self.shared.startup.lead_refuses();
-                let since = *self.refused_since.get_or_insert_with(Instant::now);
+                let now = Instant::now();
+                let before = self.refused.filter(|(_, last)| last.elapsed() < REFUSED_FOR);
+                let since = before.map_or(now, |(since, _)| since);
+                self.refused = Some((since, now));
                 // One that has begun stops where it meets the other that claims the same, if that
                 // was started before.
                 let has_begun = self.shared.awaited().is_none();
@@ -287,7 +290,7 @@ impl Follower {
     }
 
     fn go_by(&mut self, answer: Answer) -> Result<(), StoreError> {
-        self.refused_since = None;
+        self.refused = None;
         self.told.extend(std::mem::take(&mut self.pending.tables));
         self.pending.is_sent = false;
         if self.lead_run != answer.run {
@@ -303,7 +306,7 @@ impl Follower {
             && let Some(full) = self.apply(Kept { id: answer.directives, directives })?
         {
             // The lead tells it again, as this node does not say that it goes by it.
-            self.shared.startup.lead_is_dark();
+            self.shared.startup.lead_admits();
             self.note_trouble(format!("keep what it tells: {full}"));
             return Ok(());
         }
@@ -415,7 +418,7 @@ impl Follower {
         let mut batch = Batch::new();
         component::put_whole(&mut batch, &shared.site.store, &version, &bytes, &facts)?;
         if let Some(full) = keep(&shared.site.store, batch)? {
-            self.fetch_at = Instant::now() + SEARCH_AGAIN;
+            self.fetch_at = Instant::now() + ROOM_AGAIN;
             self.note_lack(format!("keep {version}: {full}"));
             return Ok(());
         }
