@@ -10,7 +10,7 @@ use syncline_store::kv::quarantine::QuarantineCount;
 use crate::config::{LimitsConfig, ranges};
 use crate::region::{
     ClockView, DarkNode, LinkView, Members, MovedView, PartitionView, clock_ahead, waits_for,
-    way_back,
+    way_back_of_gone,
 };
 use crate::text::rfc3339;
 
@@ -294,7 +294,7 @@ pub fn no_writes(me: &RegionId, members: &Members) -> String {
         return format!(
             "the other regions say that {me} is gone: it takes no writes, and its log is not read. \
              What it had not passed on by then is lost with it. {}",
-            way_back(me)
+            way_back_of_gone(me)
         );
     }
     format!(

@@ -60,7 +60,7 @@ use syncline_host::{Compiler, Host};
 use syncline_store::{DiskStore, Engine, StoreError};
 use tokio::sync::oneshot;
 
-pub(crate) use aside::way_back;
+pub(crate) use aside::way_back_of_gone;
 pub(crate) use clock::clock_ahead;
 pub use clock::{ClockView, WallClock};
 pub use donor::Donation;

@@ -42,7 +42,10 @@ pub fn rows_of_table(
     let mut page = RowsPage::default();
     let mut bytes = 0;
     for read in 1.. {
-        let Some((key, value)) = merged.next()? else { return Ok(page) };
+        let Some((key, value)) = merged.next()? else {
+            page.next = None;
+            break;
+        };
         let pk = row::pk_of(&key)?;
         let state = row::decode_state(&key, &value)?;
         page.next = Some(pk.clone());
@@ -93,6 +96,7 @@ mod tests {
             let page = rows_of_table(&store, partitions, &table, prefix, after.as_ref(), limit);
             let page = page.unwrap();
             assert!(page.rows.len() <= limit);
+            assert!(page.next.is_none() || page.rows.len() == limit, "there is no more");
             found.extend(page.rows.iter().map(|(pk, _)| pk.to_string()));
             after = page.next;
             if after.is_none() {

@@ -167,7 +167,7 @@ impl KafkaReader {
             Err(BusError::Topics { report, .. }) => Some(report.clone()),
             _ => None,
         };
-        let remarks = too_many(&self.log, found);
+        let remarks = if judged.is_ok() { too_many(&self.log, found) } else { Vec::new() };
         for remark in remarks.iter().filter(|remark| !self.remarks.contains(*remark)) {
             tracing::warn!(source = %self.log.region, "{remark}");
         }

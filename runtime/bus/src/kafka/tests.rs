@@ -330,14 +330,15 @@ fn a_log_that_would_be_heard_in_part_is_refused() {
     foreign.flush(PATIENCE).unwrap();
     let said = |refused: Option<BusError>| match refused {
         Some(BusError::Topics { report, .. }) => {
-            assert!(report.contains("records in partition 3, and the first 2 of 5"), "{report}");
+            for part in ["bus.partitions is 2 here", "records in partition 3 of 5"] {
+                assert!(report.contains(part), "{report}");
+            }
         }
         other => panic!("{other:?}"),
     };
     said(scene.bus().check(&source()).err());
-    // Its own region writes on.
-    assert_eq!(scene.bus().ends(&source()).unwrap().len(), 3);
-    scene.produce(3..4);
+    // The region itself may have lost its folder, and gained a wrong number.
+    said(scene.bus().publisher(&source()).map(drop).err());
     said(scene.reader(0).poll(1, 1, PATIENCE).err());
 }
 

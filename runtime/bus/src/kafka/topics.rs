@@ -98,10 +98,15 @@ pub(super) fn ensure(log: &Log, settings: &TopicSettings) -> Result<(), BusError
                 found = log.describe(asking, ANSWER_WAIT)?;
             }
         }
+        examine(log, settings, &admin, &found)?;
+        // A partition that nobody needs may be offline.
+        if let Ok(Some(report)) = used_beyond(log, asking, &found) {
+            return Err(BusError::Topics { region: log.region.clone(), report });
+        }
         for what in too_many(log, &found) {
             tracing::warn!(region = %log.region, "{what}");
         }
-        examine(log, settings, &admin, &found)
+        Ok(())
     })
 }
 
@@ -140,11 +145,11 @@ pub(super) fn used_beyond(
             .map_err(log.failed("ask for the ends of a log"))?;
         if start < end {
             return Ok(Some(format!(
-                "{topic}: there are records in partition {partition}, and the first {wanted} of {} \
-                 are used here. If bus.partitions is another in the configuration of {}, it has to be \
-                 the same in every region. If not, somebody else wrote them: remove them by \
+                "{topic}: bus.partitions is {wanted} here, and there are records in partition \
+                 {partition} of {}: where they were written it is or was another number. It has to be \
+                 the same in every region, for good. Only if they are no region's, remove them by \
                  kafka-delete-records.sh",
-                found.partitions, log.region
+                found.partitions
             )));
         }
     }

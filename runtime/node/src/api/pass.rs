@@ -248,21 +248,24 @@ pub(super) async fn ask(
     let by = by.map_err(|error| Problem::new(Code::Internal, error))?;
     headers.insert(PASSED_BY, by);
     let turn = peers.turn(&node).await.map_err(|reason| is_dark(&node, &reason, ""))?;
-    let peers = Arc::clone(peers);
-    blocking(move || {
-        let _turn = turn;
-        let url = peers.url(&node).unwrap_or_default();
-        let reads = method == Method::GET || method == Method::HEAD;
-        match peers.client.pass(url, (method, &path), headers, content) {
-            Ok(passed) => Ok(OfNode { node, passed }),
-            Err(Unanswered::Dark(reason) | Unanswered::Refused(reason)) if !reads => {
-                let then = ". It is not known whether it has carried the request out";
-                Err(is_dark(&node, &reason, then))
+    let reads = method == Method::GET || method == Method::HEAD;
+    let then = if reads { "" } else { ". It is not known whether it has carried the request out" };
+    let asked = {
+        let (node, peers) = (node.clone(), Arc::clone(peers));
+        blocking(move || {
+            let _turn = turn;
+            let url = peers.url(&node).unwrap_or_default();
+            match peers.client.pass(url, (method, &path), headers, content) {
+                Ok(passed) => Ok(OfNode { node, passed }),
+                Err(Unanswered::Unreached(reason)) => Err(is_dark(&node, &reason, "")),
+                Err(unanswered) => Err(is_dark(&node, &unanswered.to_string(), then)),
             }
-            Err(unanswered) => Err(is_dark(&node, &unanswered.to_string(), "")),
-        }
-    })
-    .await
+        })
+    };
+    tokio::select! {
+        answer = asked => answer,
+        reason = peers.until_dark(&node) => Err(is_dark(&node, &reason, then)),
+    }
 }
 
 fn is_dark(node: &str, reason: &str, then: &str) -> Problem {

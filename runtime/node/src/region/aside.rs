@@ -80,13 +80,21 @@ pub(super) fn is_lost(data: &Path, region: &RegionId) -> bool {
 
 /// How a region comes back that cannot go on under this incarnation.
 pub(crate) fn way_back(me: &RegionId) -> String {
+    comes_back(me, &format!("`syncline topology evict '{me}' --yes --watch` and then "))
+}
+
+/// The same, where the other regions have evicted it.
+pub(crate) fn way_back_of_gone(me: &RegionId) -> String {
+    comes_back(me, "")
+}
+
+fn comes_back(me: &RegionId, evict: &str) -> String {
     let next = me.incarnation().saturating_add(1);
     let joins = RegionId::with_incarnation(me.name(), next)
         .map_or_else(|_| me.to_string(), |next| next.to_string());
     format!(
         "The region comes back as another incarnation, with the data of a region that runs. There, \
-         say `syncline topology evict '{me}' --yes --watch` and then `syncline topology join \
-         '{joins}' --watch`; here, set incarnation = {next} and join_from = \"<that region>\" in \
+         say {evict}`syncline topology join '{joins}' --watch`; here, set incarnation = {next} and join_from = \"<that region>\" in \
          [region], and start again. Of a region of several nodes all are stopped first, and one \
          process comes back in their place, without region.node and [nodes]"
     )
@@ -137,5 +145,7 @@ mod tests {
         {
             assert!(said.contains(part), "{said}");
         }
+        let of_gone = way_back_of_gone(&"eu#2".parse().unwrap());
+        assert!(of_gone.contains("say `syncline topology join 'eu#3'"), "{of_gone}");
     }
 }

@@ -15,6 +15,8 @@ const LATE_MS: i128 = 2_000;
 const SET_BACK_MS: i128 = 1_000;
 /// What is kept of a peer is exact once it has not risen by so much for so long.
 const RISE_MS: i128 = 50;
+/// Until then it may be so much too little at least.
+const FIRST_LATE_MS: i128 = 5_000;
 const SETTLES_AFTER_MS: u64 = 3_000;
 
 /// What one heartbeat of a peer said, and when it was heard.
@@ -83,7 +85,7 @@ fn furthest(said: &[Said]) -> Option<Furthest> {
         }
         if now.is_fresh && !is_fresh {
             is_fresh = true;
-            slack_ms = i128::from(before.steady_ms - first.steady_ms);
+            slack_ms = i128::from(before.steady_ms - first.steady_ms).max(FIRST_LATE_MS);
         }
     }
     Some(Furthest { ms, slack_ms })

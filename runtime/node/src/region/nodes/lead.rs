@@ -32,12 +32,10 @@ pub(crate) enum ExchangeRefused {
     #[error("{0}")]
     Conflict(String),
     /// Another process is that node.
-    #[error("another process is node {node}, and was heard {ms} ms ago")]
+    #[error("another process is node {node}, and was heard a moment ago")]
     OtherRun {
         /// The node.
         node: String,
-        /// How long ago.
-        ms: u128,
     },
     /// The lead does not know yet that its own disk is not an old one.
     #[error("the node that leads starts, and has not read the end of its own log yet")]
@@ -148,8 +146,7 @@ impl Led {
         match self.heard.get(&name) {
             // Of two that run, the one that was started first goes on.
             Some(heard) if heard.is_recent(now) && heard.goes_before(node) => {
-                let ms = now.saturating_duration_since(heard.at).as_millis();
-                Err(ExchangeRefused::OtherRun { node: name, ms })
+                Err(ExchangeRefused::OtherRun { node: name })
             }
             _ => Ok(name),
         }

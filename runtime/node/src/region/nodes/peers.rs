@@ -144,8 +144,8 @@ impl Peers {
         node: &str,
         wait: Duration,
     ) -> Result<OwnedSemaphorePermit, String> {
-        if let Some(dark) = self.dark().into_iter().find(|dark| dark.node == node) {
-            return Err(dark.reason);
+        if let Some(reason) = self.why_dark(node) {
+            return Err(reason);
         }
         let Some(turns) = self.turns.get(node) else {
             return Err("there is no such node".into());
@@ -154,6 +154,20 @@ impl Peers {
             Ok(Ok(turn)) => Ok(turn),
             _ => Err(format!("{PASSED_MAX} requests of this node wait for it already")),
         }
+    }
+
+    /// Waits until a node is dark: one that is asked something will not answer soon. Answers why.
+    pub(crate) async fn until_dark(&self, node: &str) -> String {
+        loop {
+            if let Some(reason) = self.why_dark(node) {
+                return reason;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn why_dark(&self, node: &str) -> Option<String> {
+        self.dark().into_iter().find(|dark| dark.node == node).map(|dark| dark.reason)
     }
 
     fn note(&self, node: &str, trouble: Option<String>) {
