@@ -10,7 +10,6 @@
 mod lane;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -54,6 +53,10 @@ pub(super) struct KafkaReader {
     first: usize,
     /// None until it is needed, and after an error that it cannot get over.
     consumer: Option<BaseConsumer<Told>>,
+    /// When that was made.
+    made_at: Instant,
+    /// What it, and those before it, told.
+    told: Told,
     /// Which topics there are: that of the changes, and that of the control lane.
     marks: [Option<Mark>; 2],
     /// When lanes that are not read are seen to next.
@@ -86,6 +89,8 @@ impl KafkaReader {
             lanes,
             first: 0,
             consumer: None,
+            made_at: now,
+            told: Told::default(),
             marks: [None; 2],
             look_at: now,
             watch_at: now + WATCH_EVERY,
@@ -125,8 +130,9 @@ impl KafkaReader {
     fn open_client(&mut self) -> Result<(), BusError> {
         if self.consumer.is_none() {
             let config = self.log.cluster.consumer_config();
-            let made = config.create_with_context(Told::default());
+            let made = config.create_with_context(self.told.clone());
             self.consumer = Some(made.map_err(self.log.failed("connect to the cluster"))?);
+            self.made_at = Instant::now();
         }
         Ok(())
     }
@@ -259,6 +265,16 @@ impl KafkaReader {
         }
     }
 
+    /// A client that has no answer, and has brought nothing for long, may be what is wrong.
+    fn give_up_in_time(&mut self) {
+        let heard_at = self.lanes.iter().map(|lane| lane.heard_at).max();
+        let since = heard_at.map_or(self.made_at, |heard_at| heard_at.max(self.made_at));
+        if self.consumer.is_some() && since.elapsed() >= SILENCE {
+            tracing::debug!(source = %self.log.region, "the client is made anew");
+            self.start_over();
+        }
+    }
+
     /// Looks for what the client does not tell: a topic that was made again, and a log that is
     /// longer than what was read of it, of which nothing comes.
     fn watch(&mut self) -> Result<(), BusError> {
@@ -347,7 +363,6 @@ impl KafkaReader {
     /// The client gets over most errors by itself; what it cannot is what it was told to leave to
     /// us.
     fn stumble(&mut self, error: &KafkaError) {
-        let told = self.consumer.as_ref().map(|consumer| Arc::clone(consumer.context()));
         let mut holds = Duration::ZERO;
         match error {
             KafkaError::MessageConsumptionFatal(_) => self.start_over(),
@@ -364,16 +379,13 @@ impl KafkaReader {
             ) => return self.doubt(),
             _ => {}
         }
-        let failed = Failed::after(error.clone(), &told.unwrap_or_default());
+        let failed = Failed::after(error.clone(), &self.told);
         self.complain(&failed, holds);
     }
 
     /// The same, of what was asked.
     fn complain_of(&mut self, error: BusError) {
-        let error = match &self.consumer {
-            Some(consumer) => client::after(error, consumer.context()),
-            None => error,
-        };
+        let error = client::after(error, &self.told);
         match std::error::Error::source(&error) {
             Some(source) => self.complain(source, ASKING_HOLDS),
             None => self.complain(&error, ASKING_HOLDS),
@@ -429,6 +441,7 @@ impl Reader for KafkaReader {
                     // It tells what is wrong when it is polled.
                     self.fill(TELL_WAIT);
                     self.complain_of(error);
+                    self.give_up_in_time();
                 }
                 Err(error) => return Err(error),
             }
